@@ -1,0 +1,49 @@
+# What people and the CI call. Everything runs from .venv, which is made when first needed and renewed when
+# pyproject.toml changes. PYTHON=... chooses the interpreter, PYTEST="-k name -x" adds options to the tests.
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
+	if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; break; fi; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PYTEST ?=
+
+.PHONY: help setup demo test lint interop deep clean
+
+help: ## Show this
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+setup: .venv/tools ## Make .venv with everything that work on the project needs
+
+demo: .venv/product ## See it work: a local swarm, with proof
+	$(BIN)/anabranch demo
+
+test: .venv/tools ## Run all tests but the long ones
+	$(BIN)/python -m pytest -n 2 -m "not deep" $(PYTEST)
+
+lint: .venv/tools ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+interop: .venv/tools ## Run only the tests against real BitTorrent programs
+	$(BIN)/python -m pytest -m "interop and not deep" $(PYTEST)
+
+deep: .venv/tools ## Run the long tests, one after the other: they measure
+	$(BIN)/python -m pytest -m deep $(PYTEST)
+
+clean: ## Remove caches and what builds left; .venv stays
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is as new as the last install from that pyproject.toml. The one with the tools serves for both.
+.venv/product: pyproject.toml | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+.venv/tools: pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[test,lint]'
+	@touch .venv/product $@
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "anabranch needs Python 3.11 or later with venv: set PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv

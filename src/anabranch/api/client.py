@@ -1,0 +1,197 @@
+"""A client: one engine with its torrents. Usable from threads and from asyncio alike."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from anabranch.engine import (
+    Config,
+    Core,
+    Feed,
+    LockDebug,
+    Policy,
+    TorrentStats,
+    events,
+    stats_of,
+)
+from anabranch.model import Address, InfoHash
+from anabranch.storage import ClientStorage
+
+from .source import Source, resolve
+from .torrent import Torrent
+
+_SLICE = 256  # torrents whose numbers are taken in one turn
+
+
+@dataclass(frozen=True, slots=True)
+class ClientStats:
+    """A client's numbers. Lengths in bytes, rates in bytes per second.
+
+    Args:
+        torrents: How many it has.
+        peers: Connections in all.
+        rate_down, rate_up: Block bytes per second.
+        downloaded, uploaded: Block bytes of the torrents it has now, over all their runs.
+        unverified: Memory in use for pieces that are not verified yet.
+        banned: Addresses that sent wrong data.
+    """
+
+    torrents: int
+    peers: int
+    rate_down: float
+    rate_up: float
+    downloaded: int
+    uploaded: int
+    unverified: int
+    banned: frozenset[str]
+
+
+class Client:
+    """A BitTorrent client. Every method may be called from any thread, task or callback.
+
+    Use it with `with` or `async with`, or call close().
+
+    Args:
+        config: Its settings; the defaults where none are given.
+
+    Raises:
+        InputRefused: an address to listen on, or a directory, cannot be used.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or Config()
+        self._core = Core(self.config)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.close)
+
+    def add(
+        self,
+        source: Source,
+        *,
+        data_dir: str | Path | None = None,
+        storage: ClientStorage | None = None,
+        resume: bytes | None = None,
+        check: bool = True,
+        download: bool = True,
+        upload: bool = True,
+    ) -> Torrent:
+        """Add a torrent; one that is there already is given back. Nothing is wanted of a new one: see download_all().
+
+        Reads state from the disk: in a task, use `await asyncio.to_thread(client.add, ...)`.
+
+        Args:
+            source: Path of a .torrent file, its bytes, or a Metainfo.
+            data_dir: Where its files are; the client's unless given.
+            storage: A storage of your own.
+            resume: What Torrent.resume_data() gave on another machine; its files are believed but for their sizes.
+            check: Hash what is on disk and unknown, before anything is asked for.
+            download: Whether it may ask for data.
+            upload: Whether it may serve data.
+
+        Raises:
+            InputRefused: it is not a torrent, another process uses it with the same files, or *resume* is of no use.
+            StorageFailed: the stored state cannot be read.
+            Closed: the client is closed.
+            Misused: called on the engine's own thread.
+        """
+        policy = Policy(download, upload, self.config.established_connections, check)
+        state, _ = self._core.add(resolve(source), data_dir, storage=storage, resume=resume, policy=policy)
+        return Torrent(self._core, state)
+
+    @property
+    def torrents(self) -> list[Torrent]:
+        """All torrents, in the order in which they were added."""
+        with self._core.turn:
+            return [Torrent(self._core, state) for state in self._core.engine.torrents.values()]
+
+    def get(self, info_hash: InfoHash | str | bytes) -> Torrent | None:
+        """The torrent of that info hash (20 bytes, or 40 hex digits), if it is there.
+
+        Raises:
+            InputRefused: not an info hash.
+        """
+        key = InfoHash.parse(info_hash) if isinstance(info_hash, str) else InfoHash(info_hash)
+        with self._core.turn:
+            state = self._core.engine.torrents.get(key)
+        return Torrent(self._core, state) if state is not None else None
+
+    @property
+    def listen_addresses(self) -> list[Address]:
+        """Where it listens."""
+        return self._core.listen_addresses
+
+    def events(self) -> Feed[events.Event]:
+        """What happens from now on: read it with `for`, `async for` or get(). Ends when the client closes.
+
+        A subscriber that does not read never holds anything up: it loses the oldest events, and hears of each piece
+        only the newest.
+        """
+        return self._core.engine.feeds.subscribe()
+
+    def stats(self) -> ClientStats:
+        """Its numbers now. Takes a turn per slice of torrents."""
+        every = self.stats_all()
+        engine = self._core.engine
+        return ClientStats(
+            torrents=len(every),
+            peers=sum(one.peers for one in every),
+            rate_down=sum(one.rate_down for one in every),
+            rate_up=sum(one.rate_up for one in every),
+            downloaded=sum(one.downloaded for one in every),
+            uploaded=sum(one.uploaded for one in every),
+            unverified=engine.pool.lent,
+            banned=frozenset(engine.banned.copy()),
+        )
+
+    def stats_all(self) -> list[TorrentStats]:
+        """The numbers of all torrents, a turn per slice and not per torrent."""
+        with self._core.turn:
+            states = list(self._core.engine.torrents.values())
+        every: list[TorrentStats] = []
+        for first in range(0, len(states), _SLICE):
+            with self._core.turn:
+                every += [stats_of(self._core.engine, state) for state in states[first : first + _SLICE]]
+        return every
+
+    def wait_all(self, timeout: float | None = None, torrents: Iterable[Torrent] | None = None) -> bool:
+        """Wait until all torrents are complete, or those given. Says whether they were in time."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        return all(
+            torrent.complete.wait(None if deadline is None else max(deadline - time.monotonic(), 0.0))
+            for torrent in (self.torrents if torrents is None else torrents)
+        )
+
+    def set_rates(self, down: float | None, up: float | None) -> None:
+        """Limit the client to so many bytes per second, None for no limit. Takes effect at once."""
+        self._core.set_rates(down, up)
+
+    def lock_debug(self) -> LockDebug:
+        """Who holds the turn, since when, and how much waits; needs TORRENT_LOCK_DEBUG=1 or =stack at start."""
+        return self._core.turn.lock_debug_snapshot()
+
+    def close(self, timeout: float = 10.0) -> bool:
+        """Save all state and end. Says whether everything ended in time. Closing twice does nothing.
+
+        Raises:
+            Misused: called on the engine's own thread.
+        """
+        return self._core.close(timeout)

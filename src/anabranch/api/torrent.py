@@ -1,0 +1,242 @@
+"""A torrent, as users see it. Every method may be called from any thread, task or callback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from anabranch.engine import (
+    Core,
+    PeerStats,
+    Signal,
+    TorrentState,
+    TorrentStats,
+    allow_download,
+    allow_upload,
+    choose_files,
+    choose_pieces,
+    peer_stats,
+    picture_of,
+    queue_check,
+    resume_data,
+    set_max_connections,
+    stats_of,
+)
+from anabranch.metainfo import Info, Metainfo
+from anabranch.model import Address, InfoHash, InputRefused, Priority, canonical_host
+from anabranch.streaming import Reader
+
+from .file import File
+from .piece import Piece, PieceState, state_of
+
+
+class Torrent:
+    """One torrent of a client. A handle: cheap to make, holds no state of its own; equal to others of the same torrent.
+
+    Attributes:
+        got_info: Set when files and pieces are known.
+        checked: Set when nothing is waiting to be hashed.
+        complete: Set while every wanted byte is verified, written and recorded.
+        closed: Set when the torrent has let go of everything after drop() or the client's close().
+            Each is waited for with `.wait(timeout)` in a thread or `await` in a task.
+    """
+
+    def __init__(self, core: Core, state: TorrentState) -> None:
+        self._core = core
+        self._state = state
+        self.got_info: Signal = state.signals.got_info
+        self.checked: Signal = state.signals.checked
+        self.complete: Signal = state.signals.complete
+        self.closed: Signal = state.signals.closed
+
+    def __repr__(self) -> str:
+        return f"<Torrent {self.name} {self.info_hash}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Torrent) and other._state is self._state
+
+    def __hash__(self) -> int:
+        return id(self._state)
+
+    # What it is.
+
+    @property
+    def info_hash(self) -> InfoHash:
+        """What the torrent is called among peers."""
+        return self._state.info_hash
+
+    @property
+    def metainfo(self) -> Metainfo:
+        """What its .torrent file says; `.raw` are the file's bytes."""
+        return self._state.metainfo
+
+    @property
+    def info(self) -> Info:
+        """The info dictionary."""
+        return self._state.metainfo.info
+
+    @property
+    def name(self) -> str:
+        """Its name, safe as a file name."""
+        return self.info.name
+
+    @property
+    def length(self) -> int:
+        """Length of all content in bytes."""
+        return self.info.geometry.total
+
+    @property
+    def data_dir(self) -> str:
+        """The directory its files are in."""
+        return self._state.data_path
+
+    @property
+    def files(self) -> list[File]:
+        """Its files, in the torrent's order."""
+        return [File(self._core, self._state, index) for index in range(len(self.info.files))]
+
+    @property
+    def piece_count(self) -> int:
+        """How many pieces it has."""
+        return self.info.geometry.piece_count
+
+    def piece(self, index: int) -> Piece:
+        """One of its pieces. Raises ValueError for a number that none has."""
+        return Piece(self._core, self._state, index)
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """All its pieces."""
+        return [self.piece(index) for index in range(self.piece_count)]
+
+    def piece_states(self, start: int = 0, stop: int | None = None) -> list[PieceState]:
+        """The states of pieces [start, stop), taken in slices so that nobody waits for long."""
+        stop = self.piece_count if stop is None else min(stop, self.piece_count)
+        states: list[PieceState] = []
+        for first in range(start, stop, 4096):
+            with self._core.turn:
+                states += [state_of(self._state, index) for index in range(first, min(first + 4096, stop))]
+        return states
+
+    # What is wanted of it.
+
+    def download_all(self) -> None:
+        """Want every file that is not wanted already."""
+        self.set_priorities([max(priority, Priority.NORMAL) for priority in self._state.worth.of_file])
+
+    def set_priorities(self, priorities: Sequence[Priority]) -> None:
+        """Change what all files are worth, at once.
+
+        Raises:
+            InputRefused: not one priority for each file.
+        """
+        wishes = [Priority(priority) for priority in priorities]
+        if len(wishes) != len(self.info.files):
+            raise InputRefused(f"{len(wishes)} priorities for {len(self.info.files)} files")
+        worth = self._state.worth.of_all(wishes)
+        with self._core.turn:
+            choose_files(self._core.engine, self._state, wishes, worth)
+
+    def download_pieces(self, start: int, stop: int) -> None:
+        """Want the pieces [start, stop), whatever their files are worth."""
+        self._choose_pieces(start, stop, Priority.NORMAL)
+
+    def cancel_pieces(self, start: int, stop: int) -> None:
+        """Take download_pieces() back; what files are worth stays."""
+        self._choose_pieces(start, stop, Priority.NONE)
+
+    def pause(self) -> None:
+        """Neither ask for data nor serve any; connections stay."""
+        self.allow_download(False)
+        self.allow_upload(False)
+
+    def resume(self) -> None:
+        """Take pause() back."""
+        self.allow_download(True)
+        self.allow_upload(True)
+
+    def allow_download(self, allowed: bool) -> None:
+        """Allow or forbid asking for data."""
+        with self._core.turn:
+            allow_download(self._core.engine, self._state, allowed)
+
+    def allow_upload(self, allowed: bool) -> None:
+        """Allow or forbid serving data."""
+        with self._core.turn:
+            allow_upload(self._core.engine, self._state, allowed)
+
+    def set_max_connections(self, most: int) -> None:
+        """Change how many connections it may have; with fewer than now the least useful end. 0 keeps it to itself."""
+        with self._core.turn:
+            set_max_connections(self._core.engine, self._state, most)
+
+    def add_peers(self, peers: Iterable[tuple[str, int] | Address]) -> int:
+        """Add addresses to dial: (IP address, port) each. Answers how many were new.
+
+        Raises:
+            InputRefused: not an IP address, or a port outside 1-65535.
+        """
+        addresses = [_address(host, port) for host, port in peers]
+        return self._core.add_peers(self._state, addresses, "user")
+
+    # Its data.
+
+    def reader(self) -> Reader:
+        """A reader of all its content, which fetches what it will need."""
+        return Reader(self._core, self._state, 0, self.length)
+
+    def passive_reader(self) -> Reader:
+        """A reader of all its content that fetches nothing by itself."""
+        return Reader(self._core, self._state, 0, self.length, passive=True)
+
+    def verify(self) -> None:
+        """Have everything hashed anew; `checked` is set when that is done, and what is wrong is fetched again."""
+        with self._core.turn:
+            self._state.signals.checked.clear()
+        self._core.network.post(queue_check, self._core.engine, self._state, range(self.piece_count))
+
+    def resume_data(self) -> bytes:
+        """Everything another client needs to go on with the same files without hashing: give it to add(resume=)."""
+        with self._core.turn:
+            return resume_data(self._state)
+
+    # What it does.
+
+    def stats(self) -> TorrentStats:
+        """Its numbers now."""
+        with self._core.turn:
+            return stats_of(self._core.engine, self._state)
+
+    def cached_stats(self) -> TorrentStats:
+        """Its numbers, at most 200 ms old while the engine can answer; never waits. `.at` tells when they were taken."""
+        return picture_of(self._core, self._state)
+
+    def peers(self) -> list[PeerStats]:
+        """Its connections."""
+        with self._core.turn:
+            return [peer_stats(self._core.engine, peer) for peer in self._state.swarm.peers.values()]
+
+    # Its end.
+
+    def drop(self) -> Signal:
+        """Remove it from the client and forget its state; files stay. Returns at once; wait for the signal it gives.
+
+        Dropping twice does nothing.
+        """
+        self._core.drop(self._state, forget=True)
+        return self.closed
+
+    def _choose_pieces(self, start: int, stop: int, priority: Priority) -> None:
+        pieces = range(max(start, 0), min(stop, self.piece_count))
+        for first in range(pieces.start, pieces.stop, 4096):
+            with self._core.turn:
+                choose_pieces(self._core.engine, self._state, range(first, min(first + 4096, pieces.stop)), priority)
+
+
+def _address(host: str, port: int) -> Address:
+    try:
+        address = Address(canonical_host(host), port)
+    except ValueError as bad:
+        raise InputRefused(f"not an IP address: {host!r}") from bad
+    if not 1 <= port <= 65535:
+        raise InputRefused(f"not a port: {port}")
+    return address

@@ -1,0 +1,199 @@
+"""Which blocks a peer is asked for: the request order, filled into the peer's window.
+
+Network thread, within a turn. A peer is asked for free blocks in the order of the torrent. When there are none that it
+has, or no memory for them, and it sits idle, it is asked for copies of blocks that others owe us (end game): at most
+three copies of a block, which land aside so that nobody scribbles over what another delivered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from anabranch.model import BLOCK_SIZE
+from anabranch.picker import PieceProgress, Run
+
+from .buffers import Buffer
+from .engine import Engine
+from .stage import Live
+from .state import Peer, TorrentState
+
+COPIES = 3  # of one block, at most
+END_GAME_RUN = 16  # blocks that an idle peer is asked for again at a time
+_SKIP = 512  # pieces of the order that a peer may lack before its bitfield is compared as a whole
+_STALLED = 1.0  # seconds without gain after which a piece is copied although the order is not empty
+
+
+class Aside:
+    """Memory of its own for a copy of a block that another peer may be delivering."""
+
+    __slots__ = ("data", "view")
+
+    def __init__(self, size: int) -> None:
+        self.data = bytearray(size)
+        self.view = memoryview(self.data)
+
+
+def may_ask(peer: Peer) -> bool:
+    """Whether the torrent wants data now and the peer gives any."""
+    torrent = peer.torrent
+    return isinstance(torrent.stage, Live) and torrent.policy.download and not peer.talk.peer_choking
+
+
+def show_interest(engine: Engine, peer: Peer) -> None:
+    """Tell the peer whether it has anything for us.
+
+    Interest is lost only when the peer has nothing that we lack: some clients punish those who waver.
+    """
+    torrent = peer.torrent
+    if not (isinstance(torrent.stage, Live) and torrent.policy.download) or not torrent.pieces.missing_wanted:
+        wanted = False
+    else:
+        wanted = torrent.pieces.interesting(peer.has) or (peer.talk.am_interested and peer.talk.outstanding > 0)
+    if wanted != peer.talk.am_interested:
+        if wanted:
+            peer.talk.interested()
+        else:
+            peer.talk.not_interested()
+        engine.due.touched.add(peer)
+
+
+def ask(engine: Engine, peer: Peer, now: float) -> None:
+    """Fill the peer's request window. Asks in runs: a window that is nearly full is left alone."""
+    if not may_ask(peer):
+        return
+    talk = peer.talk
+    size = peer.window.size(peer.reqq)
+    outstanding = talk.outstanding
+    room = size - outstanding
+    if room <= 0 or (outstanding and room * 8 < size):
+        return
+    torrent = peer.torrent
+    if not outstanding:
+        peer.flow.asked_at = now
+    before = room
+    short = False
+    for piece in _pieces_for(torrent, peer, room):
+        room, short = _ask_piece(engine, peer, piece, room, now)
+        if room <= 0 or short:
+            break
+    if room > 0 and room == before and not talk.outstanding:
+        _ask_copies(torrent, peer, min(room, END_GAME_RUN), now - _STALLED if short else now)
+        if short and not talk.outstanding:
+            engine.due.starved.add(peer)
+    if talk.outstanding != outstanding:
+        engine.due.touched.add(peer)
+
+
+def ask_everybody(engine: Engine, torrent: TorrentState, now: float) -> None:
+    """Something changed for all peers: look at the interest in each, and fill the windows."""
+    for peer in torrent.swarm.peers.values():
+        show_interest(engine, peer)
+        ask(engine, peer, now)
+
+
+def ask_idle(engine: Engine, torrent: TorrentState, now: float) -> None:
+    """Blocks became free: those that have nothing to do look at them."""
+    for peer in torrent.swarm.peers.values():
+        if not peer.talk.outstanding:
+            show_interest(engine, peer)
+            ask(engine, peer, now)
+
+
+def give_back(torrent: TorrentState, runs: Iterable[tuple[int, int, int, object]]) -> None:
+    """A peer will not answer these requests (piece, begin, length, where they were to land): ask others."""
+    table = torrent.pieces
+    for piece, begin, length, _ in runs:
+        progress = table.begun.get(piece)
+        if progress is not None:
+            progress.give_back(Run(begin // BLOCK_SIZE, -(-length // BLOCK_SIZE)))
+            table.refresh(piece)
+
+
+def take_back_all(engine: Engine, peer: Peer) -> None:
+    """Cancel everything the peer was asked for and let others be asked."""
+    runs = peer.talk.expected_runs()
+    for piece, begin, length, _ in runs:
+        peer.talk.cancel(piece, begin, length)
+    give_back(peer.torrent, runs)
+    engine.due.touched.add(peer)
+
+
+def buffer_for(engine: Engine, torrent: TorrentState, piece: int, stretch: int) -> Buffer | None:
+    """The memory that a stretch of a piece is received in, taken from the pool where it has none yet."""
+    buffers = torrent.holding.buffers
+    buffer = buffers.get((piece, stretch))
+    if buffer is None:
+        buffer = engine.pool.take(torrent.holding.stretch_size)
+        if buffer is not None:
+            buffers[piece, stretch] = buffer
+    return buffer
+
+
+def _pieces_for(torrent: TorrentState, peer: Peer, room: int) -> list[int]:
+    """The first pieces of the order that the peer has, enough for *room* blocks."""
+    table = torrent.pieces
+    begun, geometry, has, has_all = table.begun, table.geometry, peer.has, peer.has_all
+    found: list[int] = []
+    skipped = 0
+    for piece in table.order.scan():
+        if not (has_all or has[piece]):
+            skipped += 1
+            if skipped == _SKIP and not found:
+                both = table.order.members & has
+                if not both.any():
+                    break
+                if both.count() < _SKIP:
+                    return sorted(both.search(1), key=lambda one: table.standing(one).key)
+            continue
+        found.append(piece)
+        progress = begun.get(piece)
+        room -= progress.free_count if progress else geometry.blocks_of(piece)
+        if room <= 0:
+            break
+    return found
+
+
+def _ask_piece(engine: Engine, peer: Peer, piece: int, room: int, now: float) -> tuple[int, bool]:
+    """Ask for free blocks of the piece. Answers the room left, and whether memory was short."""
+    torrent = peer.torrent
+    table = torrent.pieces
+    geometry = table.geometry
+    progress = table.begun.get(piece)
+    if progress is None:
+        progress = PieceProgress(piece, geometry.blocks_of(piece), now)
+    align = torrent.holding.stretch_blocks
+    last_length = geometry.block_length(piece, progress.blocks - 1)
+    short = False
+    while room > 0:
+        run = progress.free_run(room, align)
+        if run is None:
+            break
+        buffer = buffer_for(engine, torrent, piece, run.first // align)
+        if buffer is None:
+            short = True
+            break
+        start = run.first % align
+        views = buffer.blocks[start : start + run.blocks]
+        if run.first + run.blocks == progress.blocks and len(views[-1]) != last_length:
+            views[-1] = views[-1][:last_length]
+        peer.talk.request(piece, run.first * BLOCK_SIZE, views, buffer)
+        progress.ask(run)
+        table.begun[piece] = progress
+        room -= run.blocks
+    table.refresh(piece)
+    return room, short
+
+
+def _ask_copies(torrent: TorrentState, peer: Peer, room: int, before: float) -> None:
+    """Ask an idle peer for blocks that others owe us, of pieces that gained nothing since *before*."""
+    geometry = torrent.pieces.geometry
+    for piece, progress in torrent.pieces.begun.items():
+        if room <= 0:
+            return
+        if progress.last_gain > before or not (peer.has_all or peer.has[piece]):
+            continue
+        for block in progress.ask_again(room, COPIES):
+            aside = Aside(geometry.block_length(piece, block))
+            peer.talk.request(piece, block * BLOCK_SIZE, [aside.view], aside)
+            progress.copy(block)
+            room -= 1

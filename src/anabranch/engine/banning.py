@@ -1,0 +1,68 @@
+"""Who sent the bad block: smart ban, which never bans the innocent.
+
+When a piece fails its hash and one peer sent all of it, that peer is guilty. When several did, the digests of their
+blocks are kept until the piece passes; then whoever had sent a block that differs from the good one is guilty, and
+nobody else. Evidence is bounded: the oldest is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from anabranch.picker import Run
+
+_MOST_PIECES = 256  # failed pieces to keep evidence of, per torrent
+_MOST_ROUNDS = 8  # failures of the same piece to keep
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    host: str
+    block: int
+    digest: bytes
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What was received for pieces that failed, of one torrent."""
+
+    _of_piece: dict[int, list[list[_Statement]]] = field(default_factory=dict)
+
+    def __contains__(self, piece: int) -> bool:
+        return piece in self._of_piece
+
+    def failed(self, piece: int, shares: Sequence[tuple[Run, str]], digests: Sequence[bytes]) -> set[str]:
+        """A piece failed its hash.
+
+        Args:
+            piece: Its index.
+            shares: Which blocks came from which host; blocks that were on disk before are in no share.
+            digests: The digest of each block as it was received.
+
+        Returns:
+            The hosts that are guilty beyond doubt: the only sender of the whole piece.
+        """
+        hosts = {host for _, host in shares}
+        if len(hosts) == 1 and sum(run.blocks for run, _ in shares) >= len(digests):
+            return hosts
+        statements = [
+            _Statement(host, block, digests[block])
+            for run, host in shares
+            for block in range(run.first, run.first + run.blocks)
+        ]
+        rounds = self._of_piece.setdefault(piece, [])
+        rounds.append(statements)
+        del rounds[:-_MOST_ROUNDS]
+        while len(self._of_piece) > _MOST_PIECES:
+            del self._of_piece[next(iter(self._of_piece))]
+        return set()
+
+    def passed(self, piece: int, digests: Sequence[bytes]) -> set[str]:
+        """The piece passed its hash; its blocks have these digests. Answers the hosts that had sent others."""
+        rounds = self._of_piece.pop(piece, [])
+        return {one.host for statements in rounds for one in statements if digests[one.block] != one.digest}
+
+    def forget(self, piece: int) -> None:
+        """The piece came from elsewhere (a check of the disk): the evidence cannot be weighed."""
+        self._of_piece.pop(piece, None)

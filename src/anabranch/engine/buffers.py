@@ -1,0 +1,83 @@
+"""The memory that unfinished pieces rest in: a bounded pool, which is also the limit of unverified bytes.
+
+A piece of up to an eighth of the pool has one buffer; a larger one is received in stretches, each written as soon as it is
+full. Who finds the pool empty has to wait, and that is the back-pressure: a slow disk or hasher slows the asking, never
+the memory. Buffers are handed out last in, first out, while they are warm in the cache.
+
+Each buffer keeps the views of its blocks, so that the block path never slices.
+"""
+
+from __future__ import annotations
+
+from anabranch.model import BLOCK_SIZE, Geometry
+
+POOL_SIZE = 64 * 1024 * 1024  # bytes; the Go engine's MaxUnverifiedBytes
+STRETCH_SIZE = 1024 * 1024  # bytes; what a large piece is received in
+_LARGE = 8  # a piece above 1/8 of the pool is received in stretches
+
+
+class Buffer:
+    """Memory for a piece, or for one stretch of a large piece."""
+
+    __slots__ = ("blocks", "data", "view")
+
+    def __init__(self, size: int) -> None:
+        self.data = bytearray(size)
+        self.view = memoryview(self.data)
+        self.blocks = [self.view[start : start + BLOCK_SIZE] for start in range(0, size, BLOCK_SIZE)]
+
+
+class BufferPool:
+    """Buffers up to *limit* bytes in all. Used by whoever holds the turn."""
+
+    def __init__(self, limit: int = POOL_SIZE) -> None:
+        self.limit = limit
+        self.lent = 0
+        self._idle: dict[int, list[Buffer]] = {}
+        self._idle_size = 0
+
+    def stretch_size(self, geometry: Geometry) -> int:
+        """Size of the buffers that this torrent's pieces rest in: the piece length, or STRETCH_SIZE."""
+        length = geometry.piece_length
+        if length > self.limit // _LARGE:
+            return min(STRETCH_SIZE, length)
+        return length
+
+    def take(self, size: int) -> Buffer | None:
+        """A buffer of that size with anything in it, or None where the pool is spent."""
+        if self.lent + size > self.limit and self.lent:  # the first is always given: a tiny pool must not starve
+            return None
+        self.lent += size
+        idle = self._idle.get(size)
+        if idle:
+            self._idle_size -= size
+            return idle.pop()
+        self._make_room(size)
+        return Buffer(size)
+
+    def give(self, buffer: Buffer) -> None:
+        """Return a buffer that nobody will write to any more."""
+        size = len(buffer.data)
+        self.lent -= size
+        self._idle.setdefault(size, []).append(buffer)
+        self._idle_size += size
+
+    @property
+    def short(self) -> bool:
+        """Whether less than a quarter is left."""
+        return self.lent > self.limit - self.limit // 4
+
+    def trim(self) -> None:
+        """Give the memory of idle buffers back to the system: called when nothing was lent for a while."""
+        self._idle.clear()
+        self._idle_size = 0
+
+    def _make_room(self, size: int) -> None:
+        """Idle buffers of other sizes go, so that lent and idle together stay within the limit."""
+        for other in list(self._idle):
+            stack = self._idle[other]
+            while stack and self.lent + self._idle_size > self.limit:
+                stack.pop(0)
+                self._idle_size -= other
+            if not stack:
+                del self._idle[other]

@@ -1,0 +1,112 @@
+"""Hashing what is on disk: pieces nobody knows about at start, and everything when the user asks.
+
+A few jobs of a torrent are under way at a time, each of some megabytes, so that the cores are busy, the answers come
+steadily and a cancel takes effect at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from . import events
+from .engine import Engine
+from .failing import attempt
+from .finishing import tell_everybody
+from .going_live import set_live
+from .jobs import check
+from .recording import look_complete, not_complete
+from .stage import Checking, Closing, Dropped
+from .state import TorrentState
+
+JOBS = 2  # of one torrent at a time (the Go engine's PieceHashersPerTorrent)
+JOB_SIZE = 16 * 1024 * 1024  # bytes hashed in one job; at least one piece
+
+
+def queue_check(engine: Engine, torrent: TorrentState, pieces: Iterable[int]) -> None:
+    """Have these pieces hashed, each once."""
+    disk = torrent.disk
+    queued = set(disk.to_check)
+    fresh = [piece for piece in pieces if piece not in queued and piece not in torrent.pieces.busy]
+    if not disk.check_left:
+        engine.turn.outbox("signal clear", torrent.signals.checked, torrent.signals.checked.clear)
+    disk.to_check.extend(fresh)
+    disk.check_left += len(fresh)
+    advance(engine, torrent)
+
+
+def advance(engine: Engine, torrent: TorrentState) -> None:
+    """Hand out jobs while there is something to check; see whether all is done."""
+    disk = torrent.disk
+    if isinstance(torrent.stage, Closing | Dropped):
+        return
+    most = max(1, JOB_SIZE // torrent.pieces.geometry.piece_length)
+    while disk.to_check and disk.checking < JOBS:
+        _hand_out(engine, torrent, [disk.to_check.popleft() for _ in range(min(most, len(disk.to_check)))])
+    if not disk.check_left:
+        _through(engine, torrent)
+
+
+def _hand_out(engine: Engine, torrent: TorrentState, group: list[int]) -> None:
+    disk, info, storage = torrent.disk, torrent.metainfo.info, torrent.opened()
+    geometry = torrent.pieces.geometry
+    hashes = [info.hash_of(piece) for piece in group]
+    disk.checking += 1
+
+    def settle(results: list[bool]) -> None:
+        disk.checking -= 1
+        disk.check_left -= len(group)
+        for piece, good in zip(group, results, strict=True):
+            if piece not in torrent.pieces.busy and piece not in torrent.pieces.begun:
+                _found(engine, torrent, piece, good)
+        torrent.totals.hashed += sum(map(geometry.length_of, group))
+        advance(engine, torrent)
+
+    def refused() -> None:
+        disk.checking -= 1
+        disk.to_check.extendleft(reversed(group))
+
+    attempt(
+        engine,
+        torrent,
+        lambda: check(storage, geometry, group, hashes),
+        settle,
+        lambda: advance(engine, torrent),
+        refused=refused,
+    )
+
+
+def _found(engine: Engine, torrent: TorrentState, piece: int, good: bool) -> None:
+    table = torrent.pieces
+    torrent.evidence.forget(piece)
+    if not table.set_complete(piece, good):
+        return
+    if good:
+        torrent.disk.unrecorded.append(piece)
+        tell_everybody(engine, torrent, piece)
+        return
+    engine.tell(events.PieceChanged(torrent.info_hash, piece, False), (torrent.info_hash, piece))
+    for peer in torrent.swarm.peers.values():
+        peer.talk.dont_have(piece)
+        engine.due.touched.add(peer)
+    _unrecord(engine, torrent, [piece])
+    not_complete(engine, torrent)
+
+
+def _unrecord(engine: Engine, torrent: TorrentState, pieces: Sequence[int]) -> None:
+    """Pieces that were recorded complete are not: let nobody believe the record."""
+    storage = torrent.opened()
+
+    def job() -> None:
+        for piece in pieces:
+            storage.piece(piece).mark_incomplete()
+
+    attempt(engine, torrent, job, lambda _: None, worker=engine.workshop.record)
+
+
+def _through(engine: Engine, torrent: TorrentState) -> None:
+    engine.turn.outbox("signal", torrent.signals.checked, torrent.signals.checked.set)
+    engine.due.lively.add(torrent)
+    if isinstance(torrent.stage, Checking):
+        set_live(engine, torrent)
+    else:
+        look_complete(engine, torrent)

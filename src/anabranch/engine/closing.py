@@ -1,0 +1,101 @@
+"""The end of a torrent: it leaves its swarm at once, what is under way comes to its end, then everything is let go.
+
+Closing is the same for a torrent that is dropped and for all of them when the client closes. Nobody waits within a turn:
+look() is called again and again by the network thread until a torrent has nothing under way.
+"""
+
+from __future__ import annotations
+
+from anabranch.model import Closed, TorrentError
+
+from . import events
+from .engine import Engine
+from .finishing import release, spill
+from .membership import leave
+from .recording import record_group
+from .saving import key_of, picture
+from .stage import Closing, Dropped, follow
+from .state import TorrentState
+
+
+def begin(engine: Engine, torrent: TorrentState, *, forget: bool) -> None:
+    """Within a turn of any thread: nobody finds the torrent any more. Beginning twice does nothing."""
+    if isinstance(torrent.stage, Closing | Dropped):
+        return
+    torrent.stage = follow(torrent.stage, Closing())
+    torrent.disk.forget = forget
+    if engine.torrents.get(torrent.info_hash) is torrent:
+        del engine.torrents[torrent.info_hash]
+    engine.due.closing.add(torrent)
+    engine.due.lively.discard(torrent)
+    ended = Closed("the torrent was dropped")
+    for signal in (torrent.signals.complete, torrent.signals.checked):
+        if not signal.is_set:
+            engine.turn.outbox("signal fail", signal, signal.fail, ended)
+    for waiting in [signal for signals in torrent.signals.of_piece.values() for signal in signals]:
+        engine.turn.outbox("signal fail", waiting, waiting.fail, ended)
+    torrent.signals.of_piece.clear()
+    engine.turn.stop_sliced("order", torrent)
+    engine.tell(events.StageChanged(torrent.info_hash, "closing"))
+    engine.turn.outbox("leave", torrent, engine.network.post, _leave, engine, torrent)
+
+
+def look(engine: Engine, torrent: TorrentState) -> None:
+    """Network thread, within a turn: let go of everything, once nothing is under way."""
+    holding, disk = torrent.holding, torrent.disk
+    busy = holding.finishing or holding.writing or disk.recording or disk.checking or disk.letting_go
+    if busy or torrent.swarm.peers or not isinstance(torrent.stage, Closing):
+        return
+    for piece in {piece for piece, _ in holding.buffers}:
+        release(engine, torrent, piece)
+    disk.letting_go = True
+    sessions, storage, claim = engine.workshop.sessions, disk.storage, disk.claim
+    group, disk.unrecorded = disk.unrecorded, []
+    key, saved, forget = key_of(torrent), picture(torrent), disk.forget
+
+    def let_go() -> None:
+        try:
+            if storage is not None:
+                if group:
+                    record_group(storage, group)
+                storage.flush()
+                storage.close()
+            if sessions is not None:
+                if forget:
+                    sessions.forget(key)
+                else:
+                    sessions.save(key, saved)
+        finally:
+            if claim is not None:
+                claim.release()
+
+    def done(_: None) -> None:
+        engine.network.run(_gone, engine, torrent, None)
+
+    def failed(error: BaseException) -> None:
+        engine.network.run(_gone, engine, torrent, error)
+
+    engine.turn.outbox("let go", torrent, engine.workshop.record.submit, let_go, done, failed)
+
+
+def _leave(engine: Engine, torrent: TorrentState) -> None:
+    for peer in list(torrent.swarm.peers.values()):
+        leave(engine, peer, "the torrent was closed")
+        engine.turn.outbox("close", peer, peer.link.close, "the torrent was closed")
+    torrent.disk.to_check.clear()
+    if torrent.disk.storage is not None and not torrent.disk.forget:
+        for progress in list(torrent.pieces.begun.values()):
+            spill(engine, torrent, progress)
+
+
+def _gone(engine: Engine, torrent: TorrentState, error: BaseException | None) -> None:
+    torrent.stage = follow(torrent.stage, Dropped())
+    torrent.disk.storage = None
+    torrent.disk.claim = None
+    torrent.disk.letting_go = False
+    engine.due.closing.discard(torrent)
+    closed = torrent.signals.closed
+    if isinstance(error, TorrentError):
+        engine.tell(events.Failed(torrent.info_hash, error))
+    engine.tell(events.StageChanged(torrent.info_hash, "dropped"))
+    engine.turn.outbox("signal", closed, closed.set)

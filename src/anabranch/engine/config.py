@@ -1,0 +1,64 @@
+"""What can be configured: the Go engine's fields under Python names, as far as the parts they belong to are here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anabranch.net import Identity
+from anabranch.storage import ClientStorage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of a client; fixed once it runs, except for the rates, which the client changes at any time.
+
+    Args:
+        data_dir: Where torrents are written to and read from.
+        state_dir: Where state is kept between runs; "" for `$XDG_STATE_HOME/anabranch`, None for nowhere: nothing is
+            remembered.
+        storage: "file", "memory", or a storage of your own.
+        listen_host: Addresses to listen on; empty for all, IPv4 and IPv6.
+        listen_port: 0 for any.
+        listen_port_fixed: A taken port is an error; otherwise another one is used.
+        accept_peers: Listen at all.
+        dial_peers: Dial candidates.
+        disable_ipv4, disable_ipv6: Leave a family out.
+        seed: Go on serving what is complete.
+        no_upload: Serve nobody.
+        download_rate, upload_rate: Bytes per second for the client, None for no limit.
+        dial_rate: Dials per second.
+        established_connections: Connections of a torrent.
+        half_open_connections: Dials under way for a torrent.
+        total_half_open_connections: Dials under way in all.
+        max_unverified_bytes: Memory for pieces that are not verified yet.
+        nominal_dial_timeout, min_dial_timeout: Seconds; the more candidates wait, the shorter.
+        handshake_timeout: Seconds from the connection to the end of the handshake.
+        drop_mutually_complete_peers: Leave peers that have everything once we have, too.
+        identity: Who we say we are.
+    """
+
+    data_dir: str | Path = "."
+    state_dir: str | Path | None = ""
+    storage: str | ClientStorage = "file"
+    listen_host: tuple[str, ...] = ()
+    listen_port: int = 42069
+    listen_port_fixed: bool = False
+    accept_peers: bool = True
+    dial_peers: bool = True
+    disable_ipv4: bool = False
+    disable_ipv6: bool = False
+    seed: bool = True
+    no_upload: bool = False
+    download_rate: float | None = None
+    upload_rate: float | None = None
+    dial_rate: float = 10.0
+    established_connections: int = 50
+    half_open_connections: int = 25
+    total_half_open_connections: int = 100
+    max_unverified_bytes: int = 64 * 1024 * 1024
+    nominal_dial_timeout: float = 20.0
+    min_dial_timeout: float = 3.0
+    handshake_timeout: float = 4.0
+    drop_mutually_complete_peers: bool = True
+    identity: Identity = field(default_factory=Identity)

@@ -1,0 +1,269 @@
+"""The engine put together: its thread, its workers, its stores; and the calls that begin and end a torrent's life.
+
+These calls may be made from any thread but the engine's own.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from pathlib import Path
+
+from bitarray import bitarray
+
+from anabranch.metainfo import Metainfo
+from anabranch.model import Address, Closed, InfoHash, InputRefused, Misused
+from anabranch.net import RANDOM_BYTES, Bucket, listen
+from anabranch.storage import (
+    ClientStorage,
+    CompletionStore,
+    FileStorage,
+    Handles,
+    MemoryCompletion,
+    MemoryStorage,
+    SessionStore,
+    session_key,
+)
+
+from . import adding, closing, saving
+from .buffers import BufferPool
+from .config import Config
+from .engine import Engine, Limits, Workshop
+from .feed_io import Feeds
+from .network_io import NetworkThread
+from .state import Policy, TorrentState
+from .watch_io import make_turn
+from .workers_io import Workers
+
+_SETTLE = 5.0  # seconds that adding a torrent waits for its former life to end
+
+
+def default_state_dir() -> Path:
+    """Where state is kept unless the user says otherwise."""
+    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(home) / "anabranch"
+
+
+class Core:
+    """One running engine.
+
+    Args:
+        config: Its settings.
+
+    Raises:
+        InputRefused: an address or a directory of the configuration cannot be used.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.turn = make_turn()
+        sessions = _open_sessions(config)
+        listeners = _listeners(config)
+        self.network = NetworkThread(listeners, config.listen_host)
+        call = self.network.call
+        cores = os.cpu_count() or 2
+        self._disk = Workers(max(2, min(cores, 8)), "anabranch-disk", call)
+        self._cold = Workers(4, "anabranch-read", call)
+        self._record = Workers(1, "anabranch-record", call)
+        self._handles = Handles()
+        identity = config.identity
+        self.engine = Engine(
+            config=config,
+            turn=self.turn,
+            clock=time.monotonic,
+            draw=random.randrange,
+            peer_id=identity.peer_id(os.urandom(RANDOM_BYTES)),
+            limits=Limits(
+                Bucket(config.download_rate), Bucket(config.upload_rate), Bucket(config.dial_rate, config.dial_rate)
+            ),
+            workshop=Workshop(self._disk, self._cold, self._record, sessions),
+            network=self.network,
+            feeds=Feeds(self.forbidden),
+            pool=BufferPool(config.max_unverified_bytes),
+        )
+        self._closed = False
+        self.network.start(self.engine)
+
+    def forbidden(self) -> bool:
+        """Whether the caller must not wait: it is the engine's own thread, or has the turn."""
+        return self.network.mine or self.turn.held_by_me
+
+    def add(
+        self,
+        metainfo: Metainfo,
+        data_dir: str | Path | None = None,
+        *,
+        storage: ClientStorage | None = None,
+        resume: bytes | None = None,
+        policy: Policy | None = None,
+    ) -> tuple[TorrentState, bool]:
+        """Make a torrent known; see api.Client.add. Answers its state and whether it is new.
+
+        Raises:
+            InputRefused: another process uses the torrent with the same data, or the resume data are wrong.
+            StorageFailed: the session store cannot be read.
+            Closed: the client is closed.
+        """
+        if self.network.mine:
+            raise Misused("add() waits for the disk: call it from a thread of your own")
+        info_hash = metainfo.info.info_hash
+        known = self._known(info_hash)
+        if known is not None:
+            return known, False
+        key = session_key(info_hash, data_dir if data_dir is not None else self.config.data_dir)
+        self._wait_for_former(info_hash, key.data_path)
+        sessions = self.engine.workshop.sessions
+        claim = sessions.claim(key) if sessions is not None else None
+        try:
+            home = storage or self._home(key.data_path)
+            torrent = adding.make(
+                metainfo, key.data_path, home, self.engine.pool, self.engine.draw, self.forbidden, policy or Policy()
+            )
+            torrent.totals.added = time.time()
+            if sessions is not None:
+                saved = sessions.load(key)
+                if saved is not None:
+                    adding.take_over(torrent, saved)
+                    torrent.disk.partial = sessions.take_partial(key)
+            if resume is not None:
+                self._vouch(torrent, home, saving.take_resume(torrent, resume))
+            with self.turn:
+                if self._closed:
+                    raise Closed("the client is closed")
+                other = self.engine.torrents.get(info_hash)
+                if other is None:
+                    adding.register(self.engine, torrent, claim)
+                    claim = None
+            return (other, False) if other is not None else (torrent, True)
+        finally:
+            if claim is not None:
+                claim.release()
+
+    def drop(self, torrent: TorrentState, *, forget: bool) -> None:
+        """Let a torrent go; `torrent.signals.closed` tells when all of it is done."""
+        with self.turn:
+            closing.begin(self.engine, torrent, forget=forget)
+        self._look_at_closing()
+
+    def add_peers(self, torrent: TorrentState, addresses: list[Address], source: str) -> int:
+        """Remember candidates; answers how many were new."""
+        with self.turn:
+            new = sum(torrent.swarm.candidates.add(address, source) for address in addresses)
+            self.engine.due.lively.add(torrent)
+            self.turn.outbox("dial", self.engine, self.network.look_for_peers)
+        return new
+
+    @property
+    def listen_addresses(self) -> list[Address]:
+        """Where peers reach us."""
+        return self.network.addresses
+
+    def set_rates(self, down: float | None, up: float | None) -> None:
+        """Change the client's limits; bytes per second, None for no limit."""
+        with self.turn:
+            now = self.engine.clock()
+            self.engine.limits.down.set_rate(down, now)
+            self.engine.limits.up.set_rate(up, now)
+
+    def close(self, timeout: float = 10.0) -> bool:
+        """End everything, keeping state. Says whether all of it ended in time. Closing twice does nothing."""
+        if self.forbidden():
+            raise Misused("close() waits for the engine: call it from a thread of your own, without the turn")
+        with self.turn:
+            first, self._closed = not self._closed, True
+            torrents = list(self.engine.torrents.values())
+            for torrent in torrents:
+                closing.begin(self.engine, torrent, forget=False)
+            torrents = list(self.engine.due.closing)
+        if not first:
+            return True
+        self._look_at_closing()
+        deadline = time.monotonic() + timeout
+        in_time = all(torrent.signals.closed.wait(max(deadline - time.monotonic(), 0.0)) for torrent in torrents)
+        for workers in (self._disk, self._cold, self._record):
+            in_time &= workers.close(drop=True, timeout=max(deadline - time.monotonic(), 0.1))
+        in_time &= self.network.stop(max(deadline - time.monotonic(), 0.5))
+        self.engine.feeds.close()
+        if self.engine.workshop.sessions is not None:
+            self.engine.workshop.sessions.close()
+        return in_time
+
+    def _look_at_closing(self) -> None:
+        try:
+            self.network.call(self.network.look_at_closing)
+        except RuntimeError:  # the loop has ended, and everything with it
+            return
+
+    def _known(self, info_hash: InfoHash) -> TorrentState | None:
+        with self.turn:
+            if self._closed:
+                raise Closed("the client is closed")
+            return self.engine.torrents.get(info_hash)
+
+    def _wait_for_former(self, info_hash: InfoHash, data_path: str) -> None:
+        """A torrent that was just dropped still holds its files: wait until it has let go."""
+        with self.turn:
+            former = [
+                one for one in self.engine.due.closing if one.info_hash == info_hash and one.data_path == data_path
+            ]
+        for torrent in former:
+            if not torrent.signals.closed.wait(_SETTLE):
+                raise InputRefused(f"{torrent.metainfo.info.name} is still being closed")
+
+    def _home(self, data_path: str) -> ClientStorage:
+        if not isinstance(self.config.storage, str):
+            return self.config.storage
+        if self.config.storage == "memory":
+            return MemoryStorage()
+        if self.config.storage != "file":
+            raise InputRefused(f"storage {self.config.storage!r} is not there; there are file and memory")
+        sessions = self.engine.workshop.sessions
+
+        def completion(info_hash: InfoHash) -> CompletionStore:
+            if sessions is None:
+                return MemoryCompletion()
+            return sessions.completion(session_key(info_hash, data_path))
+
+        return FileStorage(data_path, completion, self._handles)
+
+    def _vouch(self, torrent: TorrentState, home: ClientStorage, complete: bitarray) -> None:
+        """Resume data say what is complete: put it where the storage looks for it."""
+        pieces = list(complete.search(1))
+        sessions = self.engine.workshop.sessions
+        if sessions is not None:
+            sessions.completion(session_key(torrent.info_hash, torrent.data_path)).record(pieces, [])
+        else:
+            torrent.disk.vouched = complete
+
+
+def _open_sessions(config: Config) -> SessionStore | None:
+    if config.state_dir is None:
+        return None
+    directory = default_state_dir() if config.state_dir == "" else Path(config.state_dir)
+    return SessionStore(directory)
+
+
+def _listeners(config: Config) -> list[socket.socket]:
+    """Open what is to be listened on: one port for all addresses, IPv6 only where the machine has it."""
+    if not config.accept_peers:
+        return []
+    listeners: list[socket.socket] = []
+    hosts = config.listen_host or ("0.0.0.0", "::")
+    port = config.listen_port
+    for host in hosts:
+        v6 = ":" in host
+        if (v6 and config.disable_ipv6) or (not v6 and config.disable_ipv4):
+            continue
+        try:
+            listener = listen(host, port, fall_back=not config.listen_port_fixed and not listeners)
+        except InputRefused:
+            if config.listen_host or not listeners:
+                for opened in listeners:
+                    opened.close()
+                raise
+            continue  # no IPv6 here, and nobody asked for it
+        listeners.append(listener)
+        port = listener.getsockname()[1]
+    return listeners

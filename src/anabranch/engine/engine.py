@@ -1,0 +1,98 @@
+"""What the policies of the engine share: the turn, the torrents, the memory, the workers, the way to the network.
+
+No decision is made here; each policy is a file of its own and takes the engine as its first argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from anabranch.model import InfoHash
+from anabranch.net import Bucket
+from anabranch.storage import SessionStore
+
+from .buffers import BufferPool
+from .config import Config
+from .events import Event
+from .feed_io import Feeds
+from .sending import SendPool
+from .state import Peer, TorrentState
+from .turn_io import Turn
+
+T = TypeVar("T")
+
+
+class Work(Protocol):
+    """Threads that do what may block. Answers come back on the network thread, outside of turns."""
+
+    def submit(
+        self, job: Callable[[], T], done: Callable[[T], None], failed: Callable[[BaseException], None]
+    ) -> None: ...
+
+
+class Network(Protocol):
+    """The network thread, as the policies see it."""
+
+    def post(self, action: Callable[..., None], *args: object) -> None:
+        """Run the action on the network thread, within a turn, and then send what it queued. Any thread may call."""
+
+    def run(self, action: Callable[..., None], *args: object) -> None:
+        """The same, at once. Network thread, outside of turns."""
+
+    def look_for_peers(self) -> None:
+        """Candidates or room for them came up: dial when the limits allow. Any thread may call."""
+
+
+@dataclass(slots=True)
+class Workshop:
+    """Who does what may block."""
+
+    disk: Work  # hash, write, check
+    cold: Work  # reads that a peer waits for
+    record: Work  # syncs and the session store; one at a time
+    sessions: SessionStore | None  # None: nothing is remembered
+
+
+@dataclass(slots=True)
+class Limits:
+    """Rates of the whole client: bytes in and out, dials."""
+
+    down: Bucket
+    up: Bucket
+    dials: Bucket
+
+
+@dataclass(slots=True)
+class Due:
+    """Who is to be looked at soon."""
+
+    touched: set[Peer] = field(default_factory=set)  # network thread: have bytes to send
+    starved: set[Peer] = field(default_factory=set)  # network thread: could ask if the pool had memory
+    lively: set[TorrentState] = field(default_factory=set)  # have something to do each second
+    closing: set[TorrentState] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class Engine:
+    """Everything that is shared."""
+
+    config: Config
+    turn: Turn
+    clock: Callable[[], float]
+    draw: Callable[[int], int]
+    peer_id: bytes
+    limits: Limits
+    workshop: Workshop
+    network: Network
+    feeds: Feeds[Event]
+    pool: BufferPool = field(default_factory=BufferPool)
+    sending: SendPool = field(default_factory=SendPool)
+    torrents: dict[InfoHash, TorrentState] = field(default_factory=dict)
+    banned: set[str] = field(default_factory=set)
+    due: Due = field(default_factory=Due)
+
+    def tell(self, event: Event, key: Hashable | None = None) -> None:
+        """Publish an event after the turn. Events of one key replace each other while unread."""
+        self.turn.outbox("event", event, self.feeds.publish, key, event)

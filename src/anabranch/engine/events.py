@@ -1,0 +1,83 @@
+"""What subscribers are told. Each event is a frozen value that needs no turn to be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from anabranch.model import Address, InfoHash, TorrentError
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a torrent."""
+
+    torrent: InfoHash
+
+
+@dataclass(frozen=True, slots=True)
+class TorrentAdded(Event):
+    """The torrent became known to the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageChanged(Event):
+    """The torrent entered another stage: "opening", "checking", "live", "failed" or "dropped"."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class PieceChanged(Event):
+    """A piece became complete, or turned out not to be."""
+
+    piece: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PieceFailed(Event):
+    """A piece that was received did not have the right hash."""
+
+    piece: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completed(Event):
+    """Every wanted byte is verified, written and recorded. Said once, until more is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """The torrent's disk failed it; it is tried again by itself."""
+
+    error: TorrentError
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered(Event):
+    """The torrent goes on after a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConnected(Event):
+    """A peer shook hands with us."""
+
+    peer: Address
+    client: str
+    outgoing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost(Event):
+    """A connection ended."""
+
+    peer: Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerBanned(Event):
+    """An address sent wrong data; it is not spoken to any more."""
+
+    host: str
+    piece: int

@@ -1,0 +1,90 @@
+"""What the engine does when a disk says no: the torrent stops asking and serving, says why, and is tried again.
+
+Nothing else stops: peers stay connected, other torrents go on. What failed is kept and repeated every RETRY_EVERY seconds
+where memory allows; when all of it goes through, the torrent is live again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from anabranch.model import StorageFailed, TorrentError
+
+from . import events
+from .asking import take_back_all
+from .engine import Engine, Work
+from .stage import Closing, Dropped, Failed, follow
+from .state import TorrentState
+from .unchoking import choke_everybody
+
+T = TypeVar("T")
+
+RETRY_EVERY = 10.0  # seconds
+
+
+def attempt(
+    engine: Engine,
+    torrent: TorrentState,
+    job: Callable[[], T],
+    settle: Callable[[T], None],
+    again: Callable[[], None] | None = None,
+    *,
+    worker: Work | None = None,
+    refused: Callable[[], None] | None = None,
+) -> None:
+    """Have a worker do something on the torrent's disk after this turn, and settle the outcome in a turn.
+
+    Args:
+        engine: The engine.
+        torrent: Whose disk it is.
+        job: Runs on a worker, outside of turns; may raise StorageFailed.
+        settle: Gets the result within a turn of the network thread.
+        again: What to do, within a turn, when the torrent is tried anew after a failure of this job.
+        worker: Who does it; the disk workers unless told otherwise.
+        refused: What to put right, within a turn, when it failed, before the torrent fails.
+    """
+
+    def settled(result: T) -> None:
+        torrent.disk.trying = max(torrent.disk.trying - 1, 0)
+        settle(result)
+
+    def broken(error: TorrentError) -> None:
+        if refused is not None:
+            refused()
+        if isinstance(torrent.stage, Closing | Dropped):
+            return
+        torrent.disk.trying = max(torrent.disk.trying - 1, 0)
+        fail(engine, torrent, error, again)
+
+    def failed(error: BaseException) -> None:
+        if not isinstance(error, TorrentError):  # our own mistake; the worker logged it, the torrent stops over it
+            error = StorageFailed(torrent.data_path, f"unexpected {type(error).__name__}: {error}")
+        engine.network.run(broken, error)
+
+    def done(result: T) -> None:
+        engine.network.run(settled, result)
+
+    engine.turn.outbox("job", job, (worker or engine.workshop.disk).submit, job, done, failed)
+
+
+def fail(engine: Engine, torrent: TorrentState, error: TorrentError, again: Callable[[], None] | None = None) -> None:
+    """The torrent's disk failed: stop asking and serving, remember what to repeat."""
+    before = torrent.stage
+    if isinstance(before, Closing | Dropped):
+        return
+    if again is not None:
+        torrent.disk.again.append(again)
+    torrent.stage = follow(before, Failed(error, engine.clock() + RETRY_EVERY))
+    engine.due.lively.add(torrent)
+    if isinstance(before, Failed):
+        if str(before.error) != str(error):
+            engine.tell(events.Failed(torrent.info_hash, error))
+        return
+    for peer in torrent.swarm.peers.values():
+        take_back_all(engine, peer)
+    choke_everybody(engine, torrent)
+    for waiting in [signal for signals in torrent.signals.of_piece.values() for signal in signals]:
+        engine.turn.outbox("signal", waiting, waiting.set)
+    engine.tell(events.Failed(torrent.info_hash, error))
+    engine.tell(events.StageChanged(torrent.info_hash, "failed"))

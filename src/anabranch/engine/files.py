@@ -1,0 +1,82 @@
+"""What each file is worth, and so each piece.
+
+A piece is worth the most of: every file that has a byte in it, what was asked for the piece itself, and the readers whose
+window it is in (Go engine's "pure priority").
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from anabranch.model import Geometry, Priority
+
+
+class FileSpan(Protocol):
+    """What is needed of a file: where its bytes are."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def pad(self) -> bool: ...
+
+
+class Worth:
+    """Priorities of one torrent's files and pieces."""
+
+    def __init__(self, geometry: Geometry, files: Sequence[FileSpan]) -> None:
+        self._geometry = geometry
+        self._files = files
+        self._real = [index for index, file in enumerate(files) if file.length and not file.pad]
+        self._starts = [files[index].offset for index in self._real]
+        self.of_file = [Priority.NONE] * len(files)
+        self.of_piece: dict[int, Priority] = {}
+        self.sweeps: deque[range] = deque()  # pieces that the request order has yet to follow
+        self.readers: dict[object, tuple[range, int]] = {}  # reader -> (its pieces, the piece it waits for or -1)
+
+    def files_of(self, piece: int) -> Iterator[int]:
+        """The files that have a byte in the piece, pad files left out."""
+        start = self._geometry.offset_of(piece)
+        end = start + self._geometry.length_of(piece)
+        place = max(bisect_right(self._starts, start) - 1, 0)
+        while place < len(self._real) and self._starts[place] < end:
+            index = self._real[place]
+            if self._files[index].offset + self._files[index].length > start:
+                yield index
+            place += 1
+
+    def of(self, piece: int) -> Priority:
+        """What the piece is worth."""
+        worth = self.of_piece.get(piece, Priority.NONE)
+        for index in self.files_of(piece):
+            worth = max(worth, self.of_file[index])
+        for window, current in self.readers.values():
+            if piece == current:
+                return Priority.NOW
+            if piece in window:
+                worth = max(worth, Priority.READAHEAD)
+        return worth
+
+    def of_all(self, of_file: Sequence[Priority]) -> bytearray:
+        """What every piece would be worth with these priorities of files. O(files + pieces); needs no turn."""
+        worth = bytearray(self._geometry.piece_count)
+        for index in sorted(self._real, key=lambda index: of_file[index]):
+            pieces = self.pieces_of(index)
+            worth[pieces.start : pieces.stop] = bytes([of_file[index]]) * len(pieces)
+        return worth
+
+    def pieces_of(self, file: int) -> range:
+        """The pieces that hold the file."""
+        span = self._files[file]
+        return self._geometry.pieces_of(span.offset, span.length)
+
+    def selected(self) -> list[bool]:
+        """Which files are wanted at all, for the storage."""
+        return [
+            priority > Priority.NONE or not file.length
+            for priority, file in zip(self.of_file, self._files, strict=True)
+        ]

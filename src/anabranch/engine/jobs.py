@@ -1,0 +1,114 @@
+"""What workers do with pieces: hash them and write them, outside of any turn.
+
+Plain functions over the storage and memory they are given. They know no engine, so nobody can wait for anybody here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anabranch.model import BLOCK_SIZE, Geometry
+from anabranch.storage import PieceStorage, Sparse, TorrentStorage
+
+READ_SIZE = 1024 * 1024  # bytes read at a time when hashing from disk
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Neighbouring bytes of a piece, in memory."""
+
+    begin: int
+    view: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a piece that was received.
+
+    Args:
+        good: Its hash is right and all of it is written.
+        digests: The digest of each block, where somebody may have to answer for it.
+    """
+
+    good: bool
+    digests: tuple[bytes, ...] = ()
+
+
+def finish_whole(piece: PieceStorage, view: memoryview, due: bytes, testify: bool) -> Verdict:
+    """Hash a piece that is in one buffer and write it, if it is right, while it is warm.
+
+    Args:
+        piece: Where it is to be written.
+        view: All of its bytes.
+        due: The SHA-1 that it must have.
+        testify: Give the digests of the blocks even if it is right, because the piece failed before.
+
+    Raises:
+        StorageFailed: it could not be written.
+    """
+    good = hashlib.sha1(view).digest() == due
+    if good:
+        piece.writev(0, [view])
+        if not testify:
+            return Verdict(good)
+    return Verdict(good, tuple(_digest(view[at : at + BLOCK_SIZE]) for at in range(0, len(view), BLOCK_SIZE)))
+
+
+def finish_in_parts(piece: PieceStorage, parts: Sequence[Part], length: int, due: bytes) -> Verdict:
+    """Write what is still in memory of a piece, then hash all of it by reading it back.
+
+    Raises:
+        StorageFailed: it could not be written or read.
+    """
+    write_parts(piece, parts)
+    whole = hashlib.sha1()
+    digests: list[bytes] = []
+    buffer = memoryview(bytearray(min(READ_SIZE, length)))
+    for begin in range(0, length, READ_SIZE):
+        view = buffer[: min(READ_SIZE, length - begin)]
+        piece.readinto(begin, view)
+        whole.update(view)
+        digests.extend(_digest(view[at : at + BLOCK_SIZE]) for at in range(0, len(view), BLOCK_SIZE))
+    return Verdict(whole.digest() == due, tuple(digests))
+
+
+def write_parts(piece: PieceStorage, parts: Sequence[Part]) -> None:
+    """Write parts of a piece to their places. Raises StorageFailed."""
+    for part in parts:
+        piece.writev(part.begin, [part.view])
+
+
+def read_through(piece: PieceStorage, length: int) -> None:
+    """Read all of a piece, to see whether that works. Raises StorageFailed."""
+    buffer = memoryview(bytearray(min(READ_SIZE, length)))
+    for begin in range(0, length, READ_SIZE):
+        piece.readinto(begin, buffer[: min(READ_SIZE, length - begin)])
+
+
+def check(storage: TorrentStorage, geometry: Geometry, pieces: Sequence[int], hashes: Sequence[bytes]) -> list[bool]:
+    """Hash pieces that are on disk, as far as they are. Answers which are right.
+
+    Raises:
+        StorageFailed: something that is there cannot be read.
+    """
+    buffer = memoryview(bytearray(min(READ_SIZE, geometry.piece_length)))
+    return [_check_one(storage, geometry, piece, due, buffer) for piece, due in zip(pieces, hashes, strict=True)]
+
+
+def _check_one(storage: TorrentStorage, geometry: Geometry, index: int, due: bytes, buffer: memoryview) -> bool:
+    if isinstance(storage, Sparse) and not storage.present(index):
+        return False
+    piece = storage.piece(index)
+    length = geometry.length_of(index)
+    whole = hashlib.sha1()
+    for begin in range(0, length, READ_SIZE):
+        view = buffer[: min(READ_SIZE, length - begin)]
+        piece.readinto(begin, view)
+        whole.update(view)
+    return whole.digest() == due
+
+
+def _digest(block: memoryview) -> bytes:
+    return hashlib.sha1(block).digest()

@@ -1,0 +1,320 @@
+"""The socket of one connection, from its first byte to its last.
+
+Network thread only. A link first carries the handshakes, then a peer. What arrives is received where it belongs, handed
+over in one turn, and what that queued is sent. Each callback of the loop is a bulkhead: whatever goes wrong here ends
+this connection and nothing else (an exception left with unread data would spin the loop).
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from asyncio import TimerHandle
+from collections.abc import Callable
+from typing import Protocol
+
+from anabranch.model import Address, PeerFault
+from anabranch.wire import Event, Greeting, Handshake
+
+from . import membership, receiving, serving
+from .candidates import Candidate
+from .engine import Engine
+from .state import Peer, TorrentState
+
+log = logging.getLogger(__name__)
+
+RECEIVE_AT_ONCE = 4 * 1024 * 1024  # bytes; what one readable socket may bring before others have their turn
+SEND_AT_ONCE = 1024 * 1024  # bytes
+PLAIN_SIZE = 256 * 1024  # bytes; the plain way receives into a buffer of this size, shared by all links
+_ROUNDS = 4  # sends in a row before others have their turn
+_CAN_SCATTER = hasattr(socket.socket, "recvmsg_into")
+_CAN_GATHER = hasattr(socket.socket, "sendmsg")
+
+
+class Host(Protocol):
+    """What a link needs of the network thread."""
+
+    engine: Engine
+    plain: memoryview
+    port: int | None
+
+    def add_reader(self, sock: socket.socket, act: Callable[[], None]) -> None: ...
+    def remove_reader(self, sock: socket.socket) -> None: ...
+    def add_writer(self, sock: socket.socket, act: Callable[[], None]) -> None: ...
+    def remove_writer(self, sock: socket.socket) -> None: ...
+    def later(self, delay: float, act: Callable[[], None]) -> TimerHandle: ...
+    def flush_touched(self) -> None: ...
+    def gone(self, link: SocketLink) -> None: ...
+
+
+class SocketLink:
+    """One connection.
+
+    Args:
+        host: The network thread.
+        sock: Connected, or connecting where *connecting* is true; does not block.
+        address: The other end.
+        greeting: The handshakes.
+        torrent: Whom we dialed for; None for a connection that came by itself.
+        candidate: Whom we dialed.
+        timer: Ends the attempt when it takes too long.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        sock: socket.socket,
+        address: Address,
+        greeting: Greeting,
+        torrent: TorrentState | None = None,
+        candidate: Candidate | None = None,
+    ) -> None:
+        self.address = address
+        self.peer: Peer | None = None
+        self._host = host
+        self._sock = sock
+        self._greeting = greeting
+        self._torrent = torrent
+        self._candidate = candidate
+        self._closed = False
+        self._reading = False
+        self._writing = False
+        self._held = False  # the peer is to be slowed: it asked for too much
+        self._pause: TimerHandle | None = None  # reading goes on when the rate allows
+        self._timer: TimerHandle | None = None
+
+    def start(self, timeout: float) -> None:
+        """Begin: send what we have to say when the socket takes it, and listen."""
+        self._timer = self._host.later(timeout, self._too_late)
+        if self._torrent is not None:
+            self._write_when_ready()
+        else:
+            self._read(True)
+
+    # What policies ask for.
+
+    def flush(self) -> None:
+        """See Link."""
+        if not self._closed and self.peer is not None:
+            self._guard(self._send)
+
+    def close(self, reason: str) -> None:
+        """See Link. The one place where a connection ends."""
+        if self._closed:
+            return
+        self._closed = True
+        self._read(False)
+        self._write(False)
+        for timer in (self._timer, self._pause):
+            if timer is not None:
+                timer.cancel()
+        self._sock.close()
+        engine = self._host.engine
+        peer = self.peer
+        if peer is not None:
+            log.debug("peer lost peer=%s reason=%s", self.address, reason)
+            with engine.turn:
+                membership.leave(engine, peer, reason)
+        elif self._candidate is not None and self._torrent is not None:
+            log.debug("dial failed peer=%s reason=%s", self.address, reason)
+            with engine.turn:
+                self._torrent.swarm.dialing -= 1
+                self._torrent.swarm.candidates.lost(self._candidate, engine.clock(), served=False)
+        self._host.gone(self)
+
+    def pause_reading(self, paused: bool) -> None:
+        """See Link."""
+        if paused != self._held:
+            self._held = paused
+            self._read(not paused and self._pause is None and not self._closed)
+
+    def tick(self, now: float) -> None:
+        """Let time pass for the conversation."""
+        if self.peer is not None and now >= self.peer.talk.deadline():
+            self._guard(self._tick)
+
+    # The handshakes.
+
+    def _too_late(self) -> None:
+        self.close("no handshake in time")
+
+    def _greet_out(self) -> None:
+        data = self._greeting.outgoing()
+        if data:
+            sent = self._sock.send(data)
+            if sent != len(data):  # 68 bytes into an empty socket buffer
+                raise PeerFault("the socket takes no handshake")
+
+    def _greet_in(self) -> None:
+        data = self._sock.recv(4096)
+        if not data:
+            raise PeerFault("closed during the handshake")
+        engine = self._host.engine
+        greeting = self._greeting
+        greeting.receive(data, engine.clock())
+        if self._torrent is None and greeting.info_hash is not None:
+            with engine.turn:
+                self._torrent = engine.torrents.get(greeting.info_hash)
+                reason = membership.refuse(engine, self._torrent, self.address, greeting.theirs)
+            if reason or self._torrent is None:
+                raise PeerFault(reason)
+            greeting.answer(Handshake.ours(self._torrent.info_hash, engine.peer_id))
+            self._greet_out()
+        if greeting.complete and greeting.theirs is not None and self._torrent is not None:
+            self._become_peer(self._torrent, greeting.theirs, greeting.rest)
+
+    def _become_peer(self, torrent: TorrentState, theirs: Handshake, rest: bytes) -> None:
+        engine = self._host.engine
+        with engine.turn:
+            peer = membership.join(engine, torrent, self, self.address, theirs, self._candidate, self._host.port)
+            if self._candidate is not None:
+                torrent.swarm.dialing -= 1
+        self.peer = peer
+        if self._timer is not None:
+            self._timer.cancel()
+        log.debug("peer joined peer=%s outgoing=%s", self.address, peer.outgoing)
+        if rest:
+            self._hear(peer, peer.talk.receive(rest, engine.clock()))
+        self._host.flush_touched()
+
+    # The conversation.
+
+    def _receive(self, peer: Peer) -> None:
+        host = self._host
+        bucket = host.engine.limits.down
+        now = host.engine.clock()
+        allowance = RECEIVE_AT_ONCE
+        if bucket.limited:
+            allowance = bucket.grant(PLAIN_SIZE, now)
+            if allowance <= 0:
+                self._rest(bucket.ready_at(now) - now)
+                return
+        talk = peer.talk
+        views = talk.landing(allowance) if _CAN_SCATTER else []
+        if views:
+            count = self._sock.recvmsg_into(views)[0]
+        else:
+            count = self._sock.recv_into(host.plain[:allowance])
+        if count == 0:
+            raise PeerFault("closed by the peer")
+        if bucket.limited:
+            bucket.give_back(allowance - count, now)
+        now = host.engine.clock()
+        self._hear(peer, talk.landed(count, now) if views else talk.receive(host.plain[:count], now))
+
+    def _hear(self, peer: Peer, events: list[Event]) -> None:
+        engine = self._host.engine
+        if events:
+            with engine.turn:
+                receiving.take(engine, peer, events, engine.clock())
+        self._host.flush_touched()
+
+    def _send(self) -> None:
+        peer = self.peer
+        if peer is None:
+            return
+        engine, talk = self._host.engine, peer.talk
+        bucket = engine.limits.up
+        for _ in range(_ROUNDS):
+            serving.fill(engine, peer)
+            if not talk.pending:
+                self._write(False)
+                return
+            now = engine.clock()
+            allowance = SEND_AT_ONCE
+            limited = bucket.limited and talk.pending_payload > 0
+            if limited:
+                allowance = bucket.grant(min(talk.pending, 64 * 1024), now)
+                if allowance <= 0:
+                    self._write(False)
+                    self._host.later(max(bucket.ready_at(now) - now, 0.001), self.flush)
+                    return
+            count = self._push(talk.outgoing(allowance))
+            if limited:
+                bucket.give_back(allowance - count, now)
+            if count:
+                payload = talk.sent(count, now)
+                if payload:
+                    peer.flow.up.add(payload, now)
+                    peer.torrent.totals.uploaded += payload
+            else:
+                break
+        self._write_when_ready()
+
+    def _push(self, buffers: list[bytes | memoryview]) -> int:
+        try:
+            if _CAN_GATHER:
+                return self._sock.sendmsg(buffers)
+            return self._sock.send(buffers[0])
+        except BlockingIOError:
+            return 0
+
+    def _tick(self) -> None:
+        peer = self.peer
+        if peer is not None:
+            self._hear(peer, peer.talk.tick(self._host.engine.clock()))
+            self._send()
+
+    # The loop's callbacks.
+
+    def _readable(self) -> None:
+        peer = self.peer
+        if peer is None:
+            self._guard(self._greet_in)
+        else:
+            self._guard(lambda: self._receive(peer))
+
+    def _writable(self) -> None:
+        if self.peer is None:
+            self._guard(self._connected)
+        else:
+            self._guard(self._send)
+
+    def _connected(self) -> None:
+        error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, "cannot connect")
+        self._write(False)
+        self._greet_out()
+        self._read(True)
+
+    def _guard(self, act: Callable[[], None]) -> None:
+        if self._closed:
+            return
+        try:
+            act()
+        except (BlockingIOError, InterruptedError):
+            return
+        except (PeerFault, OSError) as fault:
+            self.close(str(fault))
+        except Exception:  # bulkhead: our own mistake ends one connection
+            log.exception("link failed peer=%s", self.address)
+            self.close("internal error")
+
+    def _rest(self, delay: float) -> None:
+        """The rate is used up: read nothing for a while."""
+        self._read(False)
+        self._pause = self._host.later(max(delay, 0.001), self._rested)
+
+    def _rested(self) -> None:
+        self._pause = None
+        self._read(not self._held and not self._closed)
+
+    def _write_when_ready(self) -> None:
+        self._write(True)
+
+    def _read(self, on: bool) -> None:
+        if on != self._reading:
+            self._reading = on
+            if on:
+                self._host.add_reader(self._sock, self._readable)
+            else:
+                self._host.remove_reader(self._sock)
+
+    def _write(self, on: bool) -> None:
+        if on != self._writing:
+            self._writing = on
+            if on:
+                self._host.add_writer(self._sock, self._writable)
+            else:
+                self._host.remove_writer(self._sock)

@@ -1,0 +1,256 @@
+"""The network thread: one event loop that owns all sockets, and the clock of the engine.
+
+uvloop where it is installed, asyncio's loop otherwise. Everything that touches a connection runs here, in turns that the
+loop's callbacks take; other threads reach it by post().
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from anabranch.model import Address
+from anabranch.net import ACCEPT_PAUSE, DescriptorsExhausted, accept_all, dial
+from anabranch.wire import Greeting, Handshake
+
+from . import closing, dialing, saving, ticking
+from .dialing import Dial
+from .engine import Engine
+from .link_io import PLAIN_SIZE, SocketLink
+
+log = logging.getLogger(__name__)
+
+TICK = 1.0  # seconds
+SAVE_EVERY = 30.0  # seconds between writes of totals
+_CLOSING_LOOK = 0.02  # seconds between looks at torrents that are closing
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """The fastest loop there is."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+class NetworkThread:
+    """The thread, its loop, its listeners and links. It is the engine's Network and every link's Host.
+
+    Args:
+        listeners: Sockets that listen; closed with the thread.
+        make_loop: Makes the loop.
+    """
+
+    engine: Engine
+
+    def __init__(
+        self,
+        listeners: list[socket.socket],
+        bind: tuple[str, ...] = (),
+        make_loop: Callable[[], asyncio.AbstractEventLoop] = new_loop,
+    ) -> None:
+        self.plain = memoryview(bytearray(PLAIN_SIZE))
+        self.addresses = [Address(*listener.getsockname()[:2]) for listener in listeners]
+        self.port = self.addresses[0].port if self.addresses else None
+        self.loop = make_loop()
+        self.clock = time.monotonic
+        self._listeners = listeners
+        self._bind = bind
+        self._links: set[SocketLink] = set()
+        self._thread = threading.Thread(target=self._work, name="anabranch-network", daemon=True)
+        self._dialing_soon = False
+        self._save_at = 0.0
+
+    # Any thread.
+
+    def start(self, engine: Engine) -> None:
+        """Begin to serve."""
+        self.engine = engine
+        engine.turn.slices_run_by(self.call)
+        ready = threading.Event()
+        self.loop.call_soon(ready.set)
+        self._thread.start()
+        ready.wait()
+
+    @property
+    def mine(self) -> bool:
+        """Whether the caller is the network thread."""
+        return threading.get_ident() == self._thread.ident
+
+    def call(self, action: Callable[[], None]) -> None:
+        """Run something on the network thread, outside of turns. Raises RuntimeError when that has ended."""
+        self.loop.call_soon_threadsafe(action)
+
+    def post(self, action: Callable[..., None], *args: object) -> None:
+        """See Network."""
+        with suppress(RuntimeError):  # the loop is closed: there is nothing left to act on
+            self.loop.call_soon_threadsafe(self._run_guarded, action, args)
+
+    def look_for_peers(self) -> None:
+        """See Network."""
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._dial_soon)
+
+    def stop(self, timeout: float) -> bool:
+        """End the loop and close what is open. Says whether the thread ended in time."""
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # Network thread.
+
+    def run(self, action: Callable[..., None], *args: object) -> None:
+        """See Network."""
+        with self.engine.turn:
+            action(*args)
+        self.flush_touched()
+
+    def flush_touched(self) -> None:
+        """Send what turns have queued."""
+        engine = self.engine
+        while engine.due.touched:
+            touched, engine.due.touched = engine.due.touched, set()
+            for peer in touched:
+                peer.link.flush()
+
+    def add_reader(self, sock: socket.socket, act: Callable[[], None]) -> None:
+        """See Host."""
+        self.loop.add_reader(sock, act)
+
+    def remove_reader(self, sock: socket.socket) -> None:
+        """See Host."""
+        self.loop.remove_reader(sock)
+
+    def add_writer(self, sock: socket.socket, act: Callable[[], None]) -> None:
+        """See Host."""
+        self.loop.add_writer(sock, act)
+
+    def remove_writer(self, sock: socket.socket) -> None:
+        """See Host."""
+        self.loop.remove_writer(sock)
+
+    def later(self, delay: float, act: Callable[[], None]) -> asyncio.TimerHandle:
+        """See Host."""
+        return self.loop.call_later(delay, act)
+
+    def gone(self, link: SocketLink) -> None:
+        """See Host."""
+        self._links.discard(link)
+        self._dial_soon()
+        self.loop.call_soon(self.flush_touched)
+
+    def _run_guarded(self, action: Callable[..., None], args: tuple[object, ...]) -> None:
+        try:
+            self.run(action, *args)
+        except Exception:  # bulkhead: our own mistake in one action
+            log.exception("action failed action=%s", getattr(action, "__qualname__", action))
+
+    def _work(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.engine.turn.network_thread_is(threading.get_ident())
+        for listener in self._listeners:
+            self._listen(listener)
+        self.loop.call_later(TICK, self._tick)
+        try:
+            self.loop.run_forever()
+        finally:
+            for link in list(self._links):
+                link.close("the client was closed")
+            for listener in self._listeners:
+                self.loop.remove_reader(listener)
+                listener.close()
+            self.loop.close()
+
+    def _listen(self, listener: socket.socket) -> None:
+        self.loop.add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            for sock, address in accept_all(listener):
+                self._welcome(sock, address)
+        except DescriptorsExhausted as reason:
+            log.warning("%s", reason)
+            self.loop.remove_reader(listener)
+            self.loop.call_later(ACCEPT_PAUSE, self._listen, listener)
+        except Exception:  # bulkhead: the listener is tried again
+            log.exception("accept failed")
+            self.loop.remove_reader(listener)
+            self.loop.call_later(ACCEPT_PAUSE, self._listen, listener)
+
+    def _welcome(self, sock: socket.socket, address: Address) -> None:
+        if address.host in self.engine.banned:
+            sock.close()
+            return
+        timeout = self.engine.config.handshake_timeout
+        link = SocketLink(self, sock, address, Greeting.accepted(self.clock(), timeout))
+        self._links.add(link)
+        link.start(timeout)
+
+    def _dial_soon(self) -> None:
+        if not self._dialing_soon:
+            self._dialing_soon = True
+            self.loop.call_soon(self._dial)
+
+    def _dial(self) -> None:
+        self._dialing_soon = False
+        engine = self.engine
+        with engine.turn:
+            dials = dialing.choose(engine, self.clock())
+        for one in dials:
+            self._dial_one(one)
+
+    def _dial_one(self, one: Dial) -> None:
+        engine, address = self.engine, one.candidate.address
+        bind = next((host for host in self._bind if (":" in host) == address.is_v6), None)
+        try:
+            sock = dial(address, bind)
+        except OSError as refusal:
+            log.debug("dial failed peer=%s reason=%s", address, refusal)
+            with engine.turn:
+                dialing.ended(one.torrent, one.candidate, self.clock())
+            return
+        timeout = one.timeout + engine.config.handshake_timeout
+        ours = Handshake.ours(one.torrent.info_hash, engine.peer_id)
+        greeting = Greeting.dialed(ours, self.clock(), timeout)
+        link = SocketLink(self, sock, address, greeting, one.torrent, one.candidate)
+        self._links.add(link)
+        link.start(timeout)
+
+    def _tick(self) -> None:
+        try:
+            self._tick_all()
+        except Exception:  # bulkhead: the next tick is another chance
+            log.exception("tick failed")
+        finally:
+            self.loop.call_later(TICK, self._tick)
+
+    def _tick_all(self) -> None:
+        engine, now = self.engine, self.clock()
+        for torrent in list(engine.due.lively):
+            self.run(ticking.tick, engine, torrent, now)
+        for link in list(self._links):
+            link.tick(now)
+        if now >= self._save_at:
+            self._save_at = now + SAVE_EVERY
+            for torrent in list(engine.torrents.values()):
+                if torrent.disk.dirty:
+                    self.run(saving.save, engine, torrent)
+        self.run(ticking.tick_client, engine)
+        self._dial()
+        if engine.due.closing:
+            self.look_at_closing()
+
+    def look_at_closing(self) -> None:
+        """Torrents that are closing are looked at until they are gone."""
+        for torrent in list(self.engine.due.closing):
+            self.run(closing.look, self.engine, torrent)
+        if self.engine.due.closing:
+            self.loop.call_later(_CLOSING_LOOK, self.look_at_closing)

@@ -1,0 +1,120 @@
+"""What is known of each piece of one torrent, and so which may be asked for.
+
+Three facts decide (the truth table of the completion store): whether the state is known, whether the piece is complete,
+and what it is worth. A piece is in the request order exactly while it is known, incomplete, wanted, not being hashed or
+written, and some block of it was not asked for yet.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+
+from bitarray import bitarray
+
+from anabranch.model import Geometry, Priority, no_pieces
+from anabranch.picker import PieceOrder, PieceProgress, Standing
+
+_PRIORITIES = tuple(Priority)
+
+
+class PieceTable:
+    """The pieces of one torrent. Every change of one piece costs O(1) or O(log n)."""
+
+    def __init__(self, geometry: Geometry, draw: Callable[[int], int]) -> None:
+        count = geometry.piece_count
+        self.geometry = geometry
+        self.complete: bitarray = no_pieces(count)
+        self.known: bitarray = no_pieces(count)
+        self.worth = bytearray(count)  # Priority of each piece
+        self.availability = array("H", bytes(2 * count))  # peers that have it, those with everything left out
+        self.seeds = 0  # peers that have everything
+        self.order = PieceOrder(count, draw)
+        self.begun: dict[int, PieceProgress] = {}
+        self.busy: set[int] = set()  # being hashed or written
+        self.complete_count = 0
+        self.missing_wanted = 0
+
+    def standing(self, piece: int) -> Standing:
+        """Where in the request order the piece belongs."""
+        return Standing(_PRIORITIES[self.worth[piece]], piece in self.begun, self.availability[piece])
+
+    def requestable(self, piece: int) -> bool:
+        """Whether any block of the piece may be asked for now."""
+        if self.complete[piece] or not self.worth[piece] or not self.known[piece] or piece in self.busy:
+            return False
+        progress = self.begun.get(piece)
+        return progress is None or progress.has_free
+
+    def refresh(self, piece: int) -> None:
+        """Bring the request order up to date after a change of the piece."""
+        if self.requestable(piece):
+            self.order.add(piece, self.standing(piece))
+        else:
+            self.order.delete(piece)
+
+    def set_worth(self, piece: int, priority: int) -> bool:
+        """Change what the piece is worth. Tells whether it changed."""
+        before = self.worth[piece]
+        if before == priority:
+            return False
+        self.worth[piece] = priority
+        if not self.complete[piece]:
+            self.missing_wanted += bool(priority) - bool(before)
+        self.refresh(piece)
+        return True
+
+    def set_complete(self, piece: int, complete: bool) -> bool:
+        """Book what a check or a finished download found. Tells whether it changed."""
+        self.known[piece] = True
+        changed = bool(self.complete[piece]) != complete
+        if changed:
+            self.complete[piece] = complete
+            step = 1 if complete else -1
+            self.complete_count += step
+            if self.worth[piece]:
+                self.missing_wanted -= step
+        self.refresh(piece)
+        return changed
+
+    def set_unknown(self, piece: int) -> None:
+        """Forget what is known: the piece is neither served nor asked for until it was hashed."""
+        self.set_complete(piece, complete=False)
+        self.known[piece] = False
+        self.refresh(piece)
+
+    def start(self, known: bitarray, complete: bitarray) -> None:
+        """Take over what the completion store knows of all pieces, before anybody sees the table."""
+        self.known = known.copy()
+        self.complete = complete & known
+        self.complete_count = self.complete.count()
+        self._count_missing()
+
+    def replace_worth(self, start: int, worth: bytes | bytearray) -> None:
+        """Change what neighbouring pieces are worth, at once. The request order follows by refresh() of each."""
+        self.worth[start : start + len(worth)] = worth
+        self._count_missing()
+
+    def _count_missing(self) -> None:
+        wanted = bitarray(endian="big")
+        wanted.pack(bytes(self.worth))
+        self.missing_wanted = (wanted & ~self.complete).count()
+
+    def count_have(self, piece: int, step: int) -> None:
+        """One more peer (or one fewer) has the piece."""
+        self.availability[piece] += step
+        if piece in self.order:
+            self.order.add(piece, self.standing(piece))
+
+    def interesting(self, has: bitarray) -> bool:
+        """Whether a peer with these pieces has any that is wanted and missing. O(pieces / 64)."""
+        if (self.order.members & has).any():
+            return True
+        return any(has[piece] for piece in self.begun) or any(
+            has[piece] and not self.complete[piece] and self.worth[piece] for piece in self.busy
+        )
+
+    @property
+    def is_seed(self) -> bool:
+        """Whether every piece is complete."""
+        return self.complete_count == self.geometry.piece_count

@@ -1,0 +1,77 @@
+"""What peers asked us for: a queue for each.
+
+Network thread, within a turn. serving.py reads and sends what is queued here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from anabranch.wire import CancelRun, RequestRun
+
+from .engine import Engine
+from .stage import Live
+from .state import Peer
+
+REQQ = 1024  # requests we say that we queue
+PATIENCE = 4 * REQQ  # blocks queued above which nothing more is read from the peer: it is slowed, never dropped
+
+
+def enqueue(engine: Engine, peer: Peer, run: RequestRun) -> None:
+    """The peer asks for blocks. Those it may not have are rejected (BEP 6), or passed over without that extension."""
+    torrent = peer.torrent
+    if (
+        peer.talk.am_choking
+        or not torrent.pieces.complete[run.piece]
+        or not isinstance(torrent.stage, Live)
+        or not torrent.policy.upload
+    ):
+        peer.talk.reject(run.piece, run.begin, run.length, run.block)
+        engine.due.touched.add(peer)
+        return
+    queue = peer.serving
+    queue.queue.append(run)
+    queue.blocks += -(-run.length // run.block)
+    if queue.blocks > PATIENCE:
+        peer.link.pause_reading(True)
+    engine.due.touched.add(peer)
+
+
+def cancel(engine: Engine, peer: Peer, gone: CancelRun) -> None:
+    """The peer does not want these blocks any more; what is on its way goes on."""
+    end = gone.begin + gone.length
+    kept: deque[RequestRun] = deque()
+    blocks = 0
+    for run in peer.serving.queue:
+        parts = [run]
+        if run.piece == gone.piece and run.begin < end and gone.begin < run.begin + run.length:
+            parts = _without(run, gone.begin, end)
+            first, last = max(run.begin, gone.begin), min(run.begin + run.length, end)
+            peer.talk.reject(run.piece, first, last - first, run.block)
+        for part in parts:
+            kept.append(part)
+            blocks += -(-part.length // part.block)
+    peer.serving.queue = kept
+    peer.serving.blocks = blocks
+    engine.due.touched.add(peer)
+
+
+def drop_queue(engine: Engine, peer: Peer) -> None:
+    """We choke the peer: what it asked for is rejected (BEP 6)."""
+    queue = peer.serving
+    for run in queue.queue:
+        peer.talk.reject(run.piece, run.begin, run.length, run.block)
+    queue.queue.clear()
+    queue.blocks = 0
+    peer.link.pause_reading(False)
+    engine.due.touched.add(peer)
+
+
+def _without(run: RequestRun, begin: int, end: int) -> list[RequestRun]:
+    """What is left of a run when [begin, end) is taken out."""
+    left: list[RequestRun] = []
+    if run.begin < begin:
+        left.append(RequestRun(run.piece, run.begin, begin - run.begin, run.block))
+    if end < run.begin + run.length:
+        left.append(RequestRun(run.piece, end, run.begin + run.length - end, run.block))
+    return left

@@ -1,0 +1,223 @@
+"""What a peer said, and what follows from it.
+
+Network thread, within a turn. Each event of the wire has one function here; the table at the end says which. None of
+them sends, waits or touches the disk: bytes are queued with the connection and the peer marked as touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from anabranch.model import BLOCK_SIZE, PeerFault
+from anabranch.picker import Run
+from anabranch.wire import (
+    BlocksLanded,
+    CancelledBlock,
+    CancelRun,
+    Choked,
+    DontHave,
+    Event,
+    ExtendedHandshake,
+    Have,
+    HaveAll,
+    HaveNone,
+    Interested,
+    NotInterested,
+    PeerHas,
+    Rejected,
+    RequestRun,
+    Unchoke,
+    UnexpectedBlock,
+)
+
+from . import availability, queueing, unchoking
+from .asking import Aside, ask, ask_idle, buffer_for, give_back, may_ask, show_interest
+from .engine import Engine
+from .finishing import finish, write_stretch
+from .state import Peer
+
+_MOST_WASTE = 64 * 1024 * 1024  # bytes nobody asked for that a peer may send, beyond what was of use
+
+
+def take(engine: Engine, peer: Peer, events: Sequence[Event], now: float) -> None:
+    """Act on what a peer said, then look whether it may be asked for more.
+
+    Raises:
+        PeerFault: the peer is of no use, or means harm.
+    """
+    for event in events:
+        act = _ACTS.get(type(event))
+        if act is not None:
+            act(engine, peer, event, now)
+    if may_ask(peer):
+        ask(engine, peer, now)
+        if peer.talk.pending:
+            engine.due.touched.add(peer)
+
+
+def _blocks(engine: Engine, peer: Peer, event: BlocksLanded, now: float) -> None:
+    torrent = peer.torrent
+    flow = peer.flow
+    flow.down.add(event.length, now)
+    run = Run(event.begin // BLOCK_SIZE, -(-event.length // BLOCK_SIZE))
+    peer.window.landed(run.blocks, now)
+    progress = torrent.pieces.begun.get(event.piece)
+    if progress is None:
+        _waste(peer, event.length)
+        return
+    copies = progress.copies
+    copied = bool(copies) and any(block in copies for block in range(run.first, run.first + run.blocks))
+    fresh = [run]
+    if isinstance(event.token, Aside):
+        if progress.got[run.first] or not _move_in(engine, peer, event, event.token, run):
+            progress.give_back(run)
+            torrent.pieces.refresh(event.piece)
+            _waste(peer, event.length)
+            return
+    fresh = progress.gain(run, peer, now)
+    if fresh != [run]:
+        useful = sum(part.blocks for part in fresh) * BLOCK_SIZE
+        _waste(peer, max(event.length - useful, 0))
+    if not fresh:
+        return
+    flow.last_block = now
+    flow.snubbed = False
+    torrent.totals.downloaded += event.length
+    if copied:
+        _cancel_copies(engine, peer, event)
+        for block in range(run.first, run.first + run.blocks):
+            copies.pop(block, None)
+    for waiting in torrent.signals.of_piece.get(event.piece, ()):  # responsive readers look at every block
+        engine.turn.outbox("signal", waiting, waiting.set)
+    if progress.missing == 0:
+        finish(engine, torrent, progress)
+    elif torrent.holding.stretch_size < torrent.pieces.geometry.piece_length:
+        write_stretch(engine, torrent, progress, run)
+
+
+def _move_in(engine: Engine, peer: Peer, event: BlocksLanded, aside: Aside, run: Run) -> bool:
+    """Copy a block that landed aside to its place. Tells whether there was memory for it."""
+    holding = peer.torrent.holding
+    stretch, place = divmod(run.first, holding.stretch_blocks)
+    buffer = buffer_for(engine, peer.torrent, event.piece, stretch)
+    if buffer is None:
+        return False
+    _revoke_others(peer, event)
+    buffer.blocks[place][: event.length] = aside.view
+    return True
+
+
+def _revoke_others(peer: Peer, event: BlocksLanded) -> None:
+    """Nobody else may land where the block now is."""
+    for other in peer.torrent.swarm.peers.values():
+        if other is not peer:
+            other.talk.revoke(event.piece, event.begin, event.length)
+
+
+def _cancel_copies(engine: Engine, peer: Peer, event: BlocksLanded) -> None:
+    """The block is here: whoever else was asked for it need not send it."""
+    for other in peer.torrent.swarm.peers.values():
+        if other is not peer and other.talk.outstanding + other.talk.cancelled:
+            other.talk.cancel(event.piece, event.begin, event.length)
+            engine.due.touched.add(other)
+
+
+def _waste(peer: Peer, length: int) -> None:
+    peer.flow.wasted += length
+    peer.torrent.totals.wasted += length
+
+
+def _unwanted(engine: Engine, peer: Peer, event: CancelledBlock | UnexpectedBlock, now: float) -> None:
+    peer.flow.down.add(event.length, now)
+    _waste(peer, event.length)
+    if isinstance(event, UnexpectedBlock) and peer.flow.wasted > _MOST_WASTE + peer.flow.down.total // 2:
+        raise PeerFault(f"sent {peer.flow.wasted} bytes that nobody asked for")
+
+
+def _rejected(engine: Engine, peer: Peer, event: Rejected, now: float) -> None:
+    if event.token is not None:
+        give_back(peer.torrent, [(event.piece, event.begin, event.length, event.token)])
+    peer.window.shrink()  # whoever rejects is not hammered
+    engine.turn.defer("ask idle", peer.torrent, ask_idle, engine, peer.torrent, now)
+
+
+def _choked(engine: Engine, peer: Peer, event: Choked, now: float) -> None:
+    give_back(peer.torrent, event.lost)
+    peer.window.idle(now)
+    engine.turn.defer("ask idle", peer.torrent, ask_idle, engine, peer.torrent, now)
+
+
+def _unchoked(engine: Engine, peer: Peer, event: Unchoke, now: float) -> None:
+    peer.flow.asked_at = now
+    peer.window.idle(now)
+    show_interest(engine, peer)
+
+
+def _bitfield(engine: Engine, peer: Peer, event: PeerHas, now: float) -> None:
+    availability.begin(engine, peer, event.bits)
+    show_interest(engine, peer)
+
+
+def _have_all(engine: Engine, peer: Peer, event: HaveAll, now: float) -> None:
+    availability.forget(engine, peer)
+    availability.begin_all(peer)
+    show_interest(engine, peer)
+
+
+def _have_none(engine: Engine, peer: Peer, event: HaveNone, now: float) -> None:
+    return
+
+
+def _have(engine: Engine, peer: Peer, event: Have, now: float) -> None:
+    availability.one_more(peer, event.piece)
+    if not peer.talk.am_interested and peer.torrent.pieces.requestable(event.piece):
+        show_interest(engine, peer)
+
+
+def _dont_have(engine: Engine, peer: Peer, event: DontHave, now: float) -> None:
+    availability.one_less(engine, peer, event.piece)
+
+
+def _interested(engine: Engine, peer: Peer, event: Interested, now: float) -> None:
+    unchoking.at_once(engine, peer, now)
+
+
+def _not_interested(engine: Engine, peer: Peer, event: NotInterested, now: float) -> None:
+    unchoking.slot_freed(engine, peer, now)
+
+
+def _request(engine: Engine, peer: Peer, event: RequestRun, now: float) -> None:
+    queueing.enqueue(engine, peer, event)
+
+
+def _cancel(engine: Engine, peer: Peer, event: CancelRun, now: float) -> None:
+    queueing.cancel(engine, peer, event)
+
+
+def _introduced(engine: Engine, peer: Peer, event: ExtendedHandshake, now: float) -> None:
+    if event.reqq:
+        peer.reqq = min(event.reqq, 4096)
+    peer.client = event.version or peer.client
+    if event.port and not peer.outgoing:  # where it listens, so that we can call back
+        peer.torrent.swarm.candidates.add(peer.address._replace(port=event.port), "incoming")
+
+
+_ACTS: Mapping[type[Event], Callable[[Engine, Peer, Any, float], None]] = {
+    BlocksLanded: _blocks,
+    CancelledBlock: _unwanted,
+    UnexpectedBlock: _unwanted,
+    Rejected: _rejected,
+    Choked: _choked,
+    Unchoke: _unchoked,
+    PeerHas: _bitfield,
+    HaveAll: _have_all,
+    HaveNone: _have_none,
+    Have: _have,
+    DontHave: _dont_have,
+    Interested: _interested,
+    NotInterested: _not_interested,
+    RequestRun: _request,
+    CancelRun: _cancel,
+    ExtendedHandshake: _introduced,
+}

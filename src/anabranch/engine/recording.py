@@ -1,0 +1,80 @@
+"""Making verified pieces durable, in groups: sync what was touched, then record, and only then call a torrent complete.
+
+One group of a torrent is under way at a time; what is verified meanwhile makes the next one. After a failed sync nobody
+knows what the disk holds: the pieces of the group become unknown and are hashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from anabranch.storage import Groups, TorrentStorage
+
+from . import events, failing
+from .engine import Engine
+from .stage import Closing, Dropped, Live
+from .state import TorrentState
+
+
+def record(engine: Engine, torrent: TorrentState) -> None:
+    """Start a group, if there is anything to record and none is under way."""
+    disk = torrent.disk
+    if disk.recording or not disk.unrecorded or disk.storage is None:
+        return
+    group, disk.unrecorded = disk.unrecorded, []
+    disk.recording = True
+    storage = disk.storage
+
+    def recorded(_: None) -> None:
+        disk.recording = False
+        disk.dirty = True
+        look_complete(engine, torrent)
+
+    def refused() -> None:
+        disk.recording = False
+        for piece in group:
+            torrent.pieces.set_unknown(piece)
+        disk.to_check.extend(group)
+        disk.check_left += len(group)
+
+    failing.attempt(
+        engine,
+        torrent,
+        lambda: record_group(storage, group),
+        recorded,
+        worker=engine.workshop.record,
+        refused=refused,
+    )
+
+
+def record_group(storage: TorrentStorage, group: Sequence[int]) -> None:
+    """Make pieces durable and record them. Raises StorageFailed; then none of them may be believed."""
+    if isinstance(storage, Groups):
+        storage.record(group)
+        return
+    storage.flush()
+    for piece in group:
+        storage.piece(piece).mark_complete()
+
+
+def look_complete(engine: Engine, torrent: TorrentState) -> None:
+    """Say that the torrent is complete, once it is: everything wanted is verified, written and recorded."""
+    table, disk = torrent.pieces, torrent.disk
+    wanted_all = not table.missing_wanted and (table.is_seed or any(table.worth))
+    if isinstance(torrent.stage, Closing | Dropped) or not wanted_all:
+        return
+    if disk.unrecorded or disk.recording:
+        record(engine, torrent)
+        return
+    if torrent.signals.said_complete or not isinstance(torrent.stage, Live):
+        return
+    torrent.signals.said_complete = True
+    engine.turn.outbox("signal", torrent.signals.complete, torrent.signals.complete.set)
+    engine.tell(events.Completed(torrent.info_hash))
+
+
+def not_complete(engine: Engine, torrent: TorrentState) -> None:
+    """More is wanted, or something was lost: what was said is not true any more."""
+    if torrent.signals.said_complete and torrent.pieces.missing_wanted:
+        torrent.signals.said_complete = False
+        engine.turn.outbox("signal clear", torrent.signals.complete, torrent.signals.complete.clear)

@@ -1,0 +1,125 @@
+"""What is remembered of a torrent between runs, and what it can take with it to another machine.
+
+Completion is recorded on its own (recording.py); here is the rest. Resume data is a bencoded dictionary of our own:
+format, info hash, complete pieces, blocks of unfinished pieces, priorities, totals.
+"""
+
+from __future__ import annotations
+
+from bitarray import bitarray
+
+from anabranch.bencode import BencodeError, Value, decode, encode
+from anabranch.model import InputRefused, Priority, bitfield_from
+from anabranch.storage import SavedTorrent, SessionKey
+
+from .adding import prefer
+from .engine import Engine
+from .state import TorrentState
+
+_FORMAT = b"anabranch resume 1"
+
+
+def key_of(torrent: TorrentState) -> SessionKey:
+    """What the torrent is remembered by."""
+    return SessionKey(torrent.info_hash, torrent.data_path)
+
+
+def picture(torrent: TorrentState) -> SavedTorrent:
+    """What is to be remembered now. Blocks of unfinished pieces count as far as they are on disk."""
+    return SavedTorrent(
+        metainfo=torrent.metainfo.raw,
+        priorities=tuple(int(priority) for priority in torrent.worth.of_file),
+        downloading_allowed=torrent.policy.download,
+        uploading_allowed=torrent.policy.upload,
+        uploaded=torrent.totals.uploaded,
+        downloaded=torrent.totals.downloaded,
+        added=torrent.totals.added,
+        partial=partial_pieces(torrent),
+    )
+
+
+def partial_pieces(torrent: TorrentState) -> dict[int, bytes]:
+    """The blocks on disk of pieces that are begun."""
+    written, begun = torrent.holding.written, torrent.pieces.begun
+    return {piece: (bits & begun[piece].got).tobytes() for piece, bits in written.items() if piece in begun}
+
+
+def save(engine: Engine, torrent: TorrentState) -> None:
+    """Have the session store brought up to date, if it is behind."""
+    sessions, disk = engine.workshop.sessions, torrent.disk
+    if sessions is None or not disk.dirty:
+        return
+    disk.dirty = False
+    key, saved = key_of(torrent), picture(torrent)
+
+    def failed(error: BaseException) -> None:
+        disk.dirty = True  # the totals may be late; completion is recorded elsewhere
+
+    engine.turn.outbox(
+        "save", torrent, engine.workshop.record.submit, lambda: sessions.save(key, saved), _saved, failed
+    )
+
+
+def _saved(_: None) -> None:
+    return
+
+
+def resume_data(torrent: TorrentState) -> bytes:
+    """Everything that another machine needs to go on with the same files without hashing them."""
+    saved = picture(torrent)
+    recorded = torrent.pieces.complete.copy()
+    for piece in torrent.disk.unrecorded:
+        recorded[piece] = False
+    said: dict[bytes, Value] = {
+        b"format": _FORMAT,
+        b"info hash": bytes(torrent.info_hash),
+        b"complete": recorded.tobytes(),
+        b"partial": {str(piece).encode(): bits for piece, bits in saved.partial.items()},
+        b"priorities": list(saved.priorities),
+        b"uploaded": saved.uploaded,
+        b"downloaded": saved.downloaded,
+        b"added": int(saved.added),
+    }
+    return encode(said)
+
+
+def take_resume(torrent: TorrentState, data: bytes) -> bitarray:
+    """Go on with resume data. Answers the pieces that it vouches for; a file's size is still looked at.
+
+    Raises:
+        InputRefused: not resume data, or another torrent's.
+    """
+    count = torrent.pieces.geometry.piece_count
+    try:
+        said = decode(data)
+        if not isinstance(said, dict) or said.get(b"format") != _FORMAT:
+            raise InputRefused("this is not resume data of anabranch")
+        if said.get(b"info hash") != bytes(torrent.info_hash):
+            raise InputRefused("the resume data belong to another torrent")
+        complete = bitfield_from(_bytes(said[b"complete"]), count)
+        partial = said[b"partial"]
+        priorities = said[b"priorities"]
+        if not isinstance(partial, dict) or not isinstance(priorities, list):
+            raise InputRefused("the resume data are damaged")
+        pieces = {int(key): _bytes(bits) for key, bits in partial.items() if 0 <= int(key) < count}
+        wishes = [Priority(min(max(_number(wish), 0), Priority.HIGH)) for wish in priorities]
+        totals = _number(said[b"uploaded"]), _number(said[b"downloaded"]), _number(said[b"added"])
+    except (BencodeError, KeyError, ValueError) as bad:
+        raise InputRefused(f"the resume data are damaged: {bad}") from bad
+    if len(wishes) == len(torrent.worth.of_file):
+        prefer(torrent, wishes)
+    torrent.totals.uploaded, torrent.totals.downloaded, torrent.totals.added = totals[0], totals[1], float(totals[2])
+    torrent.disk.partial = pieces
+    return complete
+
+
+def _bytes(value: Value) -> bytes:
+    if not isinstance(value, bytes):
+        raise InputRefused("the resume data are damaged: bytes are missing")
+    return value
+
+
+def _number(value: Value) -> int:
+    if not isinstance(value, int) or not 0 <= value < 1 << 62:
+        raise InputRefused("the resume data are damaged: a number is missing")
+    return value

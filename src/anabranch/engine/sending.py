@@ -1,0 +1,45 @@
+"""Memory for blocks on their way out: a bounded number of buffers, shared by all peers.
+
+Network thread only. A peer that finds none is called back when one returns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+SEND_SIZE = 256 * 1024  # bytes; what is read from the disk and sent in one go
+MOST_BUFFERS = 64
+WATERMARK = 512 * 1024  # bytes queued to one peer, above which nothing more is read for it
+
+
+class SendPool:
+    """Buffers of SEND_SIZE, last in, first out."""
+
+    def __init__(self, most: int = MOST_BUFFERS) -> None:
+        self._most = most
+        self._made = 0
+        self._idle: list[memoryview] = []
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def take(self, wake: Callable[[], None]) -> memoryview | None:
+        """A buffer, or None; then *wake* is called once when one is there."""
+        if self._idle:
+            return self._idle.pop()
+        if self._made < self._most:
+            self._made += 1
+            return memoryview(bytearray(SEND_SIZE))
+        if wake not in self._waiting:
+            self._waiting.append(wake)
+        return None
+
+    def give(self, buffer: memoryview) -> None:
+        """Return a buffer."""
+        self._idle.append(buffer)
+        if self._waiting:
+            self._waiting.popleft()()
+
+    def trim(self) -> None:
+        """Give idle memory back to the system."""
+        self._made -= len(self._idle)
+        self._idle.clear()

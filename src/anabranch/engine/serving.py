@@ -1,0 +1,85 @@
+"""Giving peers the blocks they asked for: warm data at once, cold data by a worker.
+
+Network thread, outside of turns. What the page cache holds is read on the spot; for the rest a worker waits for the disk,
+and meanwhile only this peer waits.
+"""
+
+from __future__ import annotations
+
+from anabranch.model import StorageFailed
+from anabranch.storage import ReadsWarm
+from anabranch.wire import RequestRun
+
+from .engine import Engine
+from .queueing import PATIENCE
+from .rereading import fail_reading
+from .sending import SEND_SIZE, WATERMARK
+from .state import Peer
+
+
+def fill(engine: Engine, peer: Peer) -> None:
+    """Read blocks for the peer until enough is queued to be sent. Outside of turns; the link calls it before it sends."""
+    serving = peer.serving
+    if serving.reading or not serving.queue:
+        return
+    storage = peer.torrent.disk.storage
+    if storage is None:
+        return
+    warm = storage if isinstance(storage, ReadsWarm) else None
+    offset_of = peer.torrent.pieces.geometry.offset_of
+    while serving.queue and peer.talk.pending_payload < WATERMARK:
+        run = serving.queue[0]
+        length = min(run.length, SEND_SIZE - SEND_SIZE % run.block)
+        buffer = engine.sending.take(peer.link.flush)
+        if buffer is None:
+            return
+        got = warm.read_warm(offset_of(run.piece) + run.begin, buffer[:length]) if warm else 0
+        if got < length:
+            got -= got % run.block
+        if got:
+            _send(engine, peer, run, buffer, got)
+            continue
+        _read_cold(engine, peer, run, buffer, length)
+        return
+
+
+def _send(engine: Engine, peer: Peer, run: RequestRun, buffer: memoryview, length: int) -> None:
+    """Queue the first *length* bytes of the run, which lie in the buffer."""
+
+    def sent() -> None:
+        engine.sending.give(buffer)
+
+    serving = peer.serving
+    peer.talk.send_blocks(run.piece, run.begin, buffer[:length], run.block, sent)
+    serving.queue.popleft()
+    serving.blocks -= -(-length // run.block)
+    if length < run.length:
+        serving.queue.appendleft(RequestRun(run.piece, run.begin + length, run.length - length, run.block))
+    if serving.blocks <= PATIENCE // 2:
+        peer.link.pause_reading(False)
+
+
+def _read_cold(engine: Engine, peer: Peer, run: RequestRun, buffer: memoryview, length: int) -> None:
+    serving = peer.serving
+    serving.reading = True
+    piece = peer.torrent.opened().piece(run.piece)
+
+    def read() -> None:
+        piece.readinto(run.begin, buffer[:length])
+
+    def done(_: None) -> None:
+        serving.reading = False
+        if serving.queue and serving.queue[0] == run:
+            _send(engine, peer, run, buffer, length)
+        else:  # cancelled, choked or gone meanwhile
+            engine.sending.give(buffer)
+        peer.link.flush()
+
+    def failed(error: BaseException) -> None:
+        serving.reading = False
+        engine.sending.give(buffer)
+        if not isinstance(error, StorageFailed):
+            error = StorageFailed(peer.torrent.data_path, f"unexpected {type(error).__name__}: {error}")
+        engine.network.run(fail_reading, engine, peer.torrent, run.piece, error)
+
+    engine.workshop.cold.submit(read, done, failed)

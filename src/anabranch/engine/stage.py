@@ -1,0 +1,76 @@
+"""The stages of a torrent's life, and which may follow which.
+
+What exists only in a stage is a field of that stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from anabranch.model import TorrentError
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The storage is being opened and what it knows is being read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """Pieces that may be on disk are being hashed before anything is asked for.
+
+    Args:
+        total: Pieces to hash in this stage.
+    """
+
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Taking part in the swarm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The disk said no: nothing is asked or served until *retry_at*, when what failed is repeated.
+
+    Args:
+        error: What the disk said.
+        retry_at: When to repeat it.
+        tried: It is being repeated, or was and went through.
+    """
+
+    error: TorrentError
+    retry_at: float
+    tried: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """Leaving: nothing is asked or served, what is being hashed and written comes to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Closed; nothing follows."""
+
+
+Stage = Opening | Checking | Live | Failed | Closing | Dropped
+
+MAY_FOLLOW: Mapping[type[Stage], frozenset[type[Stage]]] = {
+    Opening: frozenset({Checking, Live, Failed, Closing}),
+    Checking: frozenset({Live, Failed, Closing}),
+    Live: frozenset({Failed, Closing}),
+    Failed: frozenset({Opening, Checking, Live, Failed, Closing}),
+    Closing: frozenset({Dropped}),
+    Dropped: frozenset(),
+}
+
+
+def follow(before: Stage, after: Stage) -> Stage:
+    """Admit a change of stage, or raise ValueError."""
+    if type(after) not in MAY_FOLLOW[type(before)]:
+        raise ValueError(f"{type(after).__name__} may not follow {type(before).__name__}")
+    return after

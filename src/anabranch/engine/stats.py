@@ -1,0 +1,169 @@
+"""What is told about a torrent and its peers: frozen pictures, made within a turn and read without one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from anabranch.model import Address, InfoHash
+
+from .engine import Engine
+from .stage import Checking, Failed
+from .state import Peer, TorrentState
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStats:
+    """One connection.
+
+    Args:
+        address: The peer's.
+        client: What it calls itself, "" before it said so.
+        outgoing: We dialed it.
+        rate_down, rate_up: Block bytes per second.
+        downloaded, uploaded: Block bytes on this connection.
+        pieces: How many it has.
+        choking, interested: What it does to us.
+        choked, interesting: What we do to it.
+        outstanding: Blocks it owes us.
+    """
+
+    address: Address
+    client: str
+    outgoing: bool
+    rate_down: float
+    rate_up: float
+    downloaded: int
+    uploaded: int
+    pieces: int
+    choking: bool
+    interested: bool
+    choked: bool
+    interesting: bool
+    outstanding: int
+
+
+@dataclass(frozen=True, slots=True)
+class TorrentStats:
+    """One torrent. Lengths in bytes, rates in bytes per second.
+
+    Args:
+        info_hash: Whose numbers these are.
+        name: The torrent's name.
+        stage: "opening", "checking", "live", "failed" or "dropped".
+        error: Why it failed, else "".
+        length: All content.
+        wanted: Pieces' bytes that are wanted or were, complete ones included.
+        wanted_left: Of the wanted pieces, bytes not verified yet.
+        pieces, pieces_complete: Numbers of pieces.
+        checked: Part of the pieces to be hashed at start that is through, 0 to 1.
+        downloaded, uploaded: Block bytes, over all runs.
+        wasted, corrupt: Block bytes received in vain, and of pieces with a wrong hash.
+        rate_down, rate_up: Block bytes per second.
+        peers, seeds: Connected peers, and those of them that have everything.
+        half_open: Dials under way.
+        candidates: Addresses known.
+        at: When the picture was made, in seconds on the engine's clock.
+    """
+
+    info_hash: InfoHash
+    name: str
+    stage: str
+    error: str
+    length: int
+    wanted: int
+    wanted_left: int
+    pieces: int
+    pieces_complete: int
+    checked: float
+    downloaded: int
+    uploaded: int
+    wasted: int
+    corrupt: int
+    rate_down: float
+    rate_up: float
+    peers: int
+    seeds: int
+    half_open: int
+    candidates: int
+    at: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing that is wanted is missing."""
+        return not self.wanted_left
+
+
+def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
+    """Make the picture of one torrent. O(peers); pieces are counted by their numbers, not one by one."""
+    now = engine.clock()
+    table, stage, swarm, totals = torrent.pieces, torrent.stage, torrent.swarm, torrent.totals
+    geometry = table.geometry
+    peers = list(swarm.peers.values())
+    last = geometry.piece_count - 1
+    short = geometry.piece_length - geometry.length_of(last) if last >= 0 else 0
+    wanted_count = geometry.piece_count - table.worth.count(0)
+    left = table.missing_wanted * geometry.piece_length
+    wanted = wanted_count * geometry.piece_length
+    if last >= 0 and table.worth[last]:
+        wanted -= short
+        if not table.complete[last]:
+            left -= short
+    return TorrentStats(
+        info_hash=torrent.info_hash,
+        name=torrent.metainfo.info.name,
+        stage=type(stage).__name__.lower(),
+        error=str(stage.error) if isinstance(stage, Failed) else "",
+        length=geometry.total,
+        wanted=wanted,
+        wanted_left=left,
+        pieces=geometry.piece_count,
+        pieces_complete=table.complete_count,
+        checked=1.0 - torrent.disk.check_left / stage.total if isinstance(stage, Checking) else 1.0,
+        downloaded=totals.downloaded,
+        uploaded=totals.uploaded,
+        wasted=totals.wasted,
+        corrupt=totals.corrupt,
+        rate_down=sum(peer.flow.down.rate(now) for peer in peers),
+        rate_up=sum(peer.flow.up.rate(now) for peer in peers),
+        peers=len(peers),
+        seeds=table.seeds,
+        half_open=swarm.dialing,
+        candidates=len(swarm.candidates),
+        at=now,
+    )
+
+
+def peer_stats(engine: Engine, peer: Peer) -> PeerStats:
+    """Make the picture of one connection."""
+    now, talk, flow = engine.clock(), peer.talk, peer.flow
+    return PeerStats(
+        address=peer.address,
+        client=peer.client,
+        outgoing=peer.outgoing,
+        rate_down=flow.down.rate(now),
+        rate_up=flow.up.rate(now),
+        downloaded=flow.down.total,
+        uploaded=flow.up.total,
+        pieces=peer.has.count(),
+        choking=talk.peer_choking,
+        interested=talk.peer_interested,
+        choked=talk.am_choking,
+        interesting=talk.am_interested,
+        outstanding=talk.outstanding,
+    )
+
+
+def bytes_completed(torrent: TorrentState, offset: int, length: int) -> int:
+    """How many bytes of [offset, offset + length) lie in complete pieces."""
+    table = torrent.pieces
+    geometry = table.geometry
+    pieces = geometry.pieces_of(offset, length)
+    if not pieces:
+        return 0
+    total = table.complete.count(1, pieces.start, pieces.stop) * geometry.piece_length
+    if table.complete[pieces.start]:
+        total -= offset - geometry.offset_of(pieces.start)
+    last = pieces.stop - 1
+    if table.complete[last]:
+        total -= geometry.offset_of(last) + geometry.piece_length - (offset + length)
+    return total

@@ -1,0 +1,105 @@
+"""What time itself brings about: once a second, for the torrents that have anything going on.
+
+Network thread, within a turn per torrent.
+"""
+
+from __future__ import annotations
+
+from . import recording, retrying, unchoking
+from .asking import ask, ask_idle, give_back, take_back_all
+from .checking import advance
+from .engine import Engine
+from .finishing import feed_starved, spill
+from .membership import of_no_use
+from .stage import Checking, Dropped, Failed, Live
+from .state import Peer, TorrentState
+
+SNUBBED_AFTER = 30.0  # seconds without an answer, after which others are asked
+ZOMBIE_AFTER = 120.0  # seconds without an answer, after which the connection ends
+IDLE_AFTER = 5.0  # seconds without gain, after which a piece is written out and gives its memory back
+IDLE_IN_NEED = 1.0  # the same, when somebody waits for memory
+
+
+def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
+    """Look after one torrent. It leaves engine.due.lively when there is nothing left to look after."""
+    if isinstance(torrent.stage, Dropped):
+        engine.due.lively.discard(torrent)
+        return
+    swarm, disk = torrent.swarm, torrent.disk
+    if isinstance(torrent.stage, Failed):
+        retrying.retry(engine, torrent, now)
+    if isinstance(torrent.stage, Checking):
+        advance(engine, torrent)
+    if disk.unrecorded:
+        recording.record(engine, torrent)
+    if swarm.peers:
+        if now >= swarm.rechoke_at:
+            unchoking.rechoke(engine, torrent, now)
+        for peer in list(swarm.peers.values()):
+            _look_after(engine, peer, now)
+        _write_out_idle(engine, torrent, now)
+    elif torrent.holding.buffers:
+        _write_out_idle(engine, torrent, now)
+    quiet = not swarm.peers and not len(swarm.candidates) and not disk.unrecorded and not torrent.holding.buffers
+    if quiet and isinstance(torrent.stage, Live):
+        engine.due.lively.discard(torrent)
+
+
+def tick_client(engine: Engine) -> None:
+    """Look after what all torrents share."""
+    feed_starved(engine)
+    if not engine.pool.lent:
+        engine.pool.trim()
+
+
+def _look_after(engine: Engine, peer: Peer, now: float) -> None:
+    torrent, flow = peer.torrent, peer.flow
+    if of_no_use(engine, peer):
+        engine.turn.outbox("close", peer, peer.link.close, "both have everything")
+        return
+    if not peer.talk.outstanding:
+        if torrent.pieces.missing_wanted:
+            ask(engine, peer, now)
+        return
+    silent = now - max(flow.last_block, flow.asked_at)
+    if silent > ZOMBIE_AFTER:
+        engine.turn.outbox("close", peer, peer.link.close, f"did not answer requests for {ZOMBIE_AFTER:.0f} s")
+    elif silent > SNUBBED_AFTER and not flow.snubbed:
+        flow.snubbed = True
+        peer.window.shrink()
+        take_back_all(engine, peer)
+        engine.turn.defer("ask idle", torrent, ask_idle, engine, torrent, now)
+
+
+def _write_out_idle(engine: Engine, torrent: TorrentState, now: float) -> None:
+    """Begun pieces that nobody adds to give their memory back; in need also those that somebody is slow to add to."""
+    if isinstance(torrent.stage, Failed) or torrent.disk.storage is None:
+        return
+    need = len(engine.due.starved)
+    patience = IDLE_IN_NEED if need else IDLE_AFTER
+    with_memory = {piece for piece, _ in torrent.holding.buffers}
+    begun = torrent.pieces.begun
+    idle = sorted(
+        (begun[piece] for piece in with_memory if piece in begun and begun[piece].last_gain < now - patience),
+        key=lambda progress: progress.last_gain,
+    )
+    if not idle:
+        return
+    owed = {run.piece for peer in torrent.swarm.peers.values() for run in peer.talk.expected_runs()}
+    for progress in idle:
+        if progress.piece in owed:
+            if need <= 0:
+                continue
+            _call_off(engine, torrent, progress.piece)
+        need -= 1
+        spill(engine, torrent, progress)
+
+
+def _call_off(engine: Engine, torrent: TorrentState, piece: int) -> None:
+    """Nobody shall land in the memory of this piece any more."""
+    for peer in torrent.swarm.peers.values():
+        runs = [run for run in peer.talk.expected_runs() if run.piece == piece]
+        for run in runs:
+            peer.talk.cancel(run.piece, run.begin, run.length)
+            engine.due.touched.add(peer)
+        give_back(torrent, runs)

@@ -1,0 +1,170 @@
+"""Changes of what is wanted: files, pieces, readers, permission to download.
+
+Any thread, within a turn. What pieces are worth changes at once; the request order of a large torrent follows in slices
+over several turns, and the peers are asked by the network thread after each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from anabranch.model import Priority
+from anabranch.storage import Selects
+
+from .asking import ask_everybody, show_interest, take_back_all
+from .engine import Engine
+from .failing import attempt
+from .recording import look_complete, not_complete
+from .stage import Closing, Dropped
+from .state import TorrentState
+from .unchoking import choke_everybody, rechoke
+
+
+def choose_files(engine: Engine, torrent: TorrentState, priorities: Sequence[Priority], worth: bytes | bytearray) -> None:
+    """Change what all files are worth; *worth* is what Worth.of_all() made of it."""
+    torrent.worth.of_file[:] = priorities
+    table = torrent.pieces
+    special = [(piece, torrent.worth.of(piece)) for piece in _special(torrent)]
+    table.replace_worth(0, worth)
+    for piece, priority in special:
+        table.set_worth(piece, priority)
+    tell_storage(engine, torrent)
+    refresh_all(engine, torrent)
+
+
+def choose_file(engine: Engine, torrent: TorrentState, file: int, priority: Priority) -> None:
+    """Change what one file is worth."""
+    if torrent.worth.of_file[file] == priority:
+        return
+    torrent.worth.of_file[file] = priority
+    pieces = torrent.worth.pieces_of(file)
+    if len(pieces) > 2:  # the inner pieces hold nothing else
+        inner = range(pieces.start + 1, pieces.stop - 1)
+        torrent.pieces.replace_worth(inner.start, bytes([priority]) * len(inner))
+        weigh(torrent, [piece for piece in _special(torrent) if piece in inner])
+    weigh(torrent, {*pieces[:1], *pieces[-1:]})
+    tell_storage(engine, torrent)
+    _sweep(engine, torrent, pieces)
+
+
+def choose_pieces(engine: Engine, torrent: TorrentState, pieces: range, priority: Priority) -> None:
+    """Change what pieces are worth by themselves, beside the files they are in."""
+    own = torrent.worth.of_piece
+    for piece in pieces:
+        if priority:
+            own[piece] = priority
+        else:
+            own.pop(piece, None)
+    weigh(torrent, pieces)
+    _sweep(engine, torrent, pieces)
+
+
+def read_ahead(engine: Engine, torrent: TorrentState, reader: object, window: range, current: int) -> None:
+    """A reader moved: it waits for *current* (-1 for none) and will soon want *window*."""
+    readers = torrent.worth.readers
+    before, _ = readers.get(reader, (range(0), -1))
+    if window:
+        readers[reader] = (window, current)
+    else:
+        readers.pop(reader, None)
+    weigh(torrent, {*before, *window})
+    _wake(engine, torrent)
+
+
+def weigh(torrent: TorrentState, pieces: Iterable[int]) -> None:
+    """Work out anew what pieces are worth."""
+    for piece in pieces:
+        torrent.pieces.set_worth(piece, torrent.worth.of(piece))
+
+
+def refresh_all(engine: Engine, torrent: TorrentState) -> None:
+    """Bring the whole request order up to date, in slices."""
+    torrent.worth.sweeps.clear()
+    _sweep(engine, torrent, range(torrent.pieces.geometry.piece_count))
+
+
+def allow_download(engine: Engine, torrent: TorrentState, allowed: bool) -> None:
+    """Allow or forbid asking for data."""
+    torrent.policy.download = allowed
+    torrent.disk.dirty = True
+
+    def apply() -> None:
+        for peer in torrent.swarm.peers.values():
+            if not allowed:
+                take_back_all(engine, peer)
+            show_interest(engine, peer)
+        if allowed:
+            ask_everybody(engine, torrent, engine.clock())
+
+    engine.turn.outbox("download allowed", torrent, engine.network.post, apply)
+
+
+def allow_upload(engine: Engine, torrent: TorrentState, allowed: bool) -> None:
+    """Allow or forbid serving data."""
+    torrent.policy.upload = allowed
+    torrent.disk.dirty = True
+
+    def apply() -> None:
+        if allowed:
+            rechoke(engine, torrent, engine.clock())
+        else:
+            choke_everybody(engine, torrent)
+
+    engine.turn.outbox("upload allowed", torrent, engine.network.post, apply)
+
+
+def _special(torrent: TorrentState) -> set[int]:
+    """Pieces whose worth does not come from files alone."""
+    worth = torrent.worth
+    return {*worth.of_piece, *(piece for window, _ in worth.readers.values() for piece in window)}
+
+
+def tell_storage(engine: Engine, torrent: TorrentState) -> None:
+    """The storage learns which files are wanted, before their bytes come."""
+    torrent.disk.dirty = True
+    storage = torrent.disk.storage
+    if isinstance(storage, Selects):
+        selected = torrent.worth.selected()
+        attempt(engine, torrent, lambda: storage.select(selected), lambda _: None, worker=engine.workshop.record)
+
+
+def _sweep(engine: Engine, torrent: TorrentState, pieces: range) -> None:
+    """Have the request order follow for these pieces."""
+    sweeps = torrent.worth.sweeps
+    sweeps.append(pieces)
+    if len(sweeps) == 1:
+        engine.turn.sliced("order", torrent, _swept(engine, torrent), torrent.pieces.refresh)
+    _wake(engine, torrent)
+
+
+def _swept(engine: Engine, torrent: TorrentState) -> Iterator[int]:
+    sweeps = torrent.worth.sweeps
+    while sweeps and not isinstance(torrent.stage, Closing | Dropped):
+        yield from sweeps[0]
+        sweeps.popleft()
+    _wake(engine, torrent)
+
+
+def _wake(engine: Engine, torrent: TorrentState) -> None:
+    """Peers are looked at anew by the network thread, once."""
+    not_complete(engine, torrent)
+    engine.due.lively.add(torrent)
+
+    def look() -> None:
+        look_complete(engine, torrent)
+        ask_everybody(engine, torrent, engine.clock())
+
+    engine.turn.outbox("wanted", torrent, engine.network.post, look)
+
+
+def set_max_connections(engine: Engine, torrent: TorrentState, most: int) -> None:
+    """Change how many connections the torrent may have; those of the least use end where there are too many."""
+    torrent.policy.most_connections = most
+
+    def apply() -> None:
+        peers = sorted(torrent.swarm.peers.values(), key=lambda peer: (peer.flow.last_block, peer.flow.connected_at))
+        for peer in peers[: max(len(peers) - most, 0)]:
+            engine.turn.outbox("close", peer, peer.link.close, "fewer connections are allowed")
+
+    engine.turn.outbox("connections allowed", torrent, engine.network.post, apply)
+    engine.turn.outbox("dial", engine, engine.network.look_for_peers)

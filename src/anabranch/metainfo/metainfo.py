@@ -1,0 +1,168 @@
+"""A .torrent file: the info dictionary, and how to find peers for it.
+
+Source: BEP 3, with BEP 5 (nodes), BEP 12 (announce-list), BEP 19 (url-list). Only the info dictionary must be right;
+what is broken around it is left out with a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from anabranch.bencode import BencodeError, Value, decode_noted, encode
+
+from .errors import MetainfoError
+from .fields import Table, due, text_or_empty, word_for
+from .info import Info, checked_info
+
+_LAST_DATE = 253402300799  # the end of the year 9999, where calendars end
+_MAX_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Metainfo:
+    """What a .torrent file says.
+
+    Args:
+        info: The torrent itself.
+        trackers: Tiers of announce URLs, best tier first (BEP 12); no tier is empty, no URL there twice.
+        webseeds: URLs of HTTP servers that have the content (BEP 19).
+        nodes: Host names or addresses, and ports, to enter the DHT by (BEP 5).
+        comment: For people; may be empty.
+        created_by: The program that made it; may be empty.
+        creation_date: Seconds since 1970, or None where it does not say.
+        warnings: What was wrong with it and could be forgiven, in words.
+        raw: The whole file.
+    """
+
+    info: Info
+    trackers: tuple[tuple[str, ...], ...]
+    webseeds: tuple[str, ...]
+    nodes: tuple[tuple[str, int], ...]
+    comment: str
+    created_by: str
+    creation_date: int | None
+    warnings: tuple[str, ...]
+    raw: bytes = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, data: bytes) -> Metainfo:
+        """Read the content of a .torrent file.
+
+        Raises:
+            MetainfoError: no torrent can be made of it; the text says why.
+        """
+        try:
+            noted = decode_noted(data, lenient=True)
+        except BencodeError as bad:
+            raise MetainfoError(f"this is not a torrent file: {bad}") from bad
+        if not isinstance(noted.value, dict):
+            raise MetainfoError(f"this is not a torrent file: it holds {word_for(noted.value)}")
+        table = noted.value
+        warnings = list(noted.warnings)
+        if noted.end < len(data):
+            warnings.append(f"{len(data) - noted.end} bytes follow the torrent and are ignored")
+        info = due(table, b"info", dict, "the torrent file")
+        start, end = noted.spans[b"info"]
+        return cls(
+            info=checked_info(data[start:end], info),
+            trackers=_trackers(table, warnings),
+            webseeds=_webseeds(table, warnings),
+            nodes=_nodes(table, warnings),
+            comment=text_or_empty(table, b"comment"),
+            created_by=text_or_empty(table, b"created by"),
+            creation_date=_creation_date(table, warnings),
+            warnings=tuple(dict.fromkeys(warnings)),
+            raw=bytes(data),
+        )
+
+
+def compose(
+    info: bytes,
+    *,
+    trackers: Sequence[Sequence[str]] = (),
+    webseeds: Sequence[str] = (),
+    comment: str = "",
+    created_by: str = "",
+    creation_date: int | None = None,
+) -> bytes:
+    """Write a .torrent file around a bencoded info dictionary, which stays as it is.
+
+    Args:
+        info: The raw bytes of an Info.
+        trackers: Tiers of announce URLs, as in Metainfo.
+        webseeds: As in Metainfo.
+        comment: Left out when empty.
+        created_by: Left out when empty.
+        creation_date: Seconds since 1970; left out when None.
+
+    Raises:
+        BencodeError: a text that UTF-8 cannot say.
+    """
+    urls = [url for tier in trackers for url in tier]
+    before: dict[str, object] = {}  # keys that sort before "info"; the info dictionary is not written anew
+    if urls:
+        before["announce"] = urls[0]
+    if len(urls) > 1:
+        before["announce-list"] = [tier for tier in map(list, trackers) if tier]
+    if comment:
+        before["comment"] = comment
+    if created_by:
+        before["created by"] = created_by
+    if creation_date is not None:
+        before["creation date"] = creation_date
+    behind = {"url-list": list(webseeds)} if webseeds else {}
+    return encode(before)[:-1] + encode("info") + info + encode(behind)[1:]
+
+
+def _trackers(table: Table, warnings: list[str]) -> tuple[tuple[str, ...], ...]:
+    """BEP 12: where there is an announce-list, announce is ignored; where the list holds nothing of use, it is not."""
+    listed = table.get(b"announce-list", [])
+    rows: list[list[Value]] = []
+    if isinstance(listed, list):
+        rows = [row if isinstance(row, list) else [row] for row in listed]
+    else:
+        warnings.append(f"'announce-list' is {word_for(listed)} and is ignored")
+    seen: set[str] = set()
+    tiers = [tier for row in rows if (tier := _urls(row, "tracker", seen, warnings))]
+    if not tiers and b"announce" in table and (tier := _urls([table[b"announce"]], "tracker", seen, warnings)):
+        tiers = [tier]
+    return tuple(tiers)
+
+
+def _webseeds(table: Table, warnings: list[str]) -> tuple[str, ...]:
+    listed = table.get(b"url-list", [])
+    return _urls(listed if isinstance(listed, list) else [listed], "web seed", set(), warnings)
+
+
+def _urls(values: Iterable[Value], what: str, seen: set[str], warnings: list[str]) -> tuple[str, ...]:
+    """The URLs among the values that were not seen yet. Whether one can be used is for those to say who use it."""
+    urls: list[str] = []
+    for value in values:
+        url = value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else None
+        if url is None or not url.isprintable():
+            warnings.append(f"a {what} that is no URL is ignored")
+        elif url and url not in seen:  # an empty one is how some programs write "none"
+            seen.add(url)
+            urls.append(url)
+    return tuple(urls)
+
+
+def _nodes(table: Table, warnings: list[str]) -> tuple[tuple[str, int], ...]:
+    nodes: list[tuple[str, int]] = []
+    listed = table.get(b"nodes", [])
+    for node in listed if isinstance(listed, list) else [listed]:
+        match node:
+            case [bytes(host), int(port)] if host and host.isascii() and 0 < port <= _MAX_PORT:
+                nodes.append((host.decode(), port))
+            case _:
+                warnings.append("a DHT node that is no host and port is ignored")
+    return tuple(nodes)
+
+
+def _creation_date(table: Table, warnings: list[str]) -> int | None:
+    date = table.get(b"creation date")
+    if date is None or (isinstance(date, int) and 0 <= date <= _LAST_DATE):
+        return date
+    warnings.append("'creation date' is no date and is ignored")
+    return None

@@ -1,0 +1,178 @@
+"""What a storage back end is: the Protocols that anybody may implement, and the values they speak in.
+
+Three levels: a client storage opens a torrent, a torrent storage gives pieces, a piece storage moves bytes. All of it
+is synchronous, called from worker threads (any of them, several at a time), and raises StorageFailed with the file and
+the system's reason. The abilities at the end are optional: the engine looks for each with isinstance() and does
+without where it is missing. What a back end does with the bytes, and where, is its own affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Protocol, runtime_checkable
+
+from bitarray import bitarray
+
+from anabranch.model import Geometry, InfoHash
+
+Buffer = bytes | bytearray | memoryview
+Room = bytearray | memoryview  # a buffer that can be written to
+
+
+class Completion(Enum):
+    """What is recorded of a piece. It says nothing about trust, or about a check that is due."""
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    UNKNOWN = "unknown"
+
+
+class LaidFile(Protocol):
+    """One file of a torrent, as far as storage is concerned."""
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Names from the data directory down to the file, at least one."""
+
+    @property
+    def offset(self) -> int:
+        """Where in the torrent the file starts, in bytes."""
+
+    @property
+    def length(self) -> int:
+        """Length of the file in bytes; may be 0."""
+
+    @property
+    def pad(self) -> bool:
+        """Whether this is padding (BEP 47): zeros that exist nowhere but in the hashes."""
+
+    @property
+    def symlink(self) -> tuple[str, ...] | None:
+        """Where a symbolic link (BEP 47) would point to: it has no bytes and is never made. None for a real file."""
+
+    @property
+    def executable(self) -> bool:
+        """Whether the file has the executable attribute (BEP 47)."""
+
+
+class Layout(Protocol):
+    """What storage needs to know of a torrent: its measures, and its files in the torrent's order without gaps."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """How the bytes fall into pieces."""
+
+    @property
+    def files(self) -> Sequence[LaidFile]:
+        """All files, pad files and empty ones included."""
+
+
+class PieceStorage(Protocol):
+    """One piece's bytes. Safe from any thread."""
+
+    def readinto(self, begin: int, buffer: Room) -> None:
+        """Fill the whole buffer from *begin* in the piece.
+
+        Raises:
+            StorageFailed: fewer bytes are there, or the system refused; it names the file and the place.
+            ValueError: the range is not inside the piece.
+        """
+
+    def writev(self, begin: int, buffers: Sequence[Buffer]) -> None:
+        """Write the buffers one after another from *begin* in the piece. Done when a read would see the bytes.
+
+        Raises:
+            StorageFailed: the system refused; part of the bytes may have been written.
+            ValueError: the range is not inside the piece.
+        """
+
+    def mark_complete(self) -> None:
+        """Make the piece's bytes durable, then record that it passed its hash. Raises StorageFailed."""
+
+    def mark_incomplete(self) -> None:
+        """Record that the piece is not there. Raises StorageFailed."""
+
+    def completion(self) -> Completion:
+        """What is recorded of the piece."""
+
+
+class TorrentStorage(Protocol):
+    """One torrent's data."""
+
+    @property
+    def capacity(self) -> object | None:
+        """What storages that share one limited space have in common (compared by identity); None is no limit."""
+
+    def piece(self, index: int) -> PieceStorage:
+        """The piece of that number. Raises ValueError when the torrent has no such piece."""
+
+    def flush(self) -> None:
+        """Make all that was written durable. Raises StorageFailed."""
+
+    def close(self) -> None:
+        """Let go of files. What is asked afterwards raises Closed."""
+
+
+class ClientStorage(Protocol):
+    """Where a client keeps its torrents' data."""
+
+    def open(self, info: Layout, info_hash: InfoHash) -> TorrentStorage:
+        """Open a torrent's data, there or not.
+
+        Raises:
+            StorageFailed: the system refused.
+            InputRefused: these files cannot be laid out here.
+        """
+
+
+@runtime_checkable
+class ReadsWarm(Protocol):
+    """Can read what is in memory already, without ever waiting for a disk."""
+
+    def read_warm(self, offset: int, buffer: Room) -> int:
+        """Fill the buffer's front from *offset* in the torrent; the number of bytes, 0 for "ask a worker".
+
+        A short read is normal, it means that the rest is not in memory. Never raises StorageFailed: the worker's
+        read will.
+        """
+
+
+@runtime_checkable
+class Groups(Protocol):
+    """Can record many pieces for the price of one."""
+
+    def record(self, complete: Sequence[int], incomplete: Sequence[int] = ()) -> None:
+        """Make the complete pieces' bytes durable (one sync for each touched file), then record all pieces at once.
+
+        Raises:
+            StorageFailed: nothing was recorded. After a failed sync the system may have dropped bytes of *any* piece
+                written before: every piece not recorded yet must be hashed again, from the disk.
+        """
+
+
+@runtime_checkable
+class Bulk(Protocol):
+    """Can tell the completion of all pieces at once."""
+
+    def completions(self) -> tuple[bitarray, bitarray]:
+        """Two sets of pieces, the caller's to keep: those known, and of them those complete."""
+
+
+@runtime_checkable
+class Selects(Protocol):
+    """Keeps files that nobody wants off the disk."""
+
+    def select(self, wanted: Sequence[bool]) -> None:
+        """Say for each file whether it is wanted (until then all are); moves bytes that lay elsewhere.
+
+        To be called before the first write, and whenever the choice changes. Raises StorageFailed.
+        """
+
+
+@runtime_checkable
+class Sparse(Protocol):
+    """Can tell holes from data."""
+
+    def present(self, piece: int) -> bool:
+        """False when certainly no byte of the piece was ever written, so that it need not be hashed."""

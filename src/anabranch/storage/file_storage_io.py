@@ -1,0 +1,347 @@
+"""The file back end: a torrent's data as the files it is made of, below one data directory.
+
+Joins the torrent's own files, the parts file and a completion store, in the order that keeps a kill at any moment from
+leaving a wrong piece recorded as good: bytes written, files synced, directories synced, pieces recorded, files renamed.
+The other way round a piece is recorded as missing before a byte of it is overwritten. Who wants what, hashing and trust
+are the engine's affair. Pad files (BEP 47) are never written: they read as zeros.
+Neither are symbolic links.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from bitarray import bitarray
+
+from anabranch.model import Closed, InfoHash, StorageFailed
+
+from .backend import Buffer, Completion, Layout, Room
+from .completion import CompletionStore, MemoryCompletion
+from .files_io import Files, Vanished
+from .folder_io import Folder
+from .handles_io import Handles
+from .layout import Extent, FileMap, check_names, check_range, cut, is_on_disk
+from .parts_io import PartsFile
+from .positional_io import WarmReader
+
+log = logging.getLogger(__name__)
+
+
+class FileStorage:
+    """A ClientStorage of plain files.
+
+    Args:
+        directory: The data directory; made, with those that lead to it, at the first write.
+        completion: Gives each torrent its completion store; without it completion is forgotten at exit.
+        handles: The open files, to be shared by all storages of a client.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        completion: Callable[[InfoHash], CompletionStore] | None = None,
+        handles: Handles | None = None,
+    ) -> None:
+        self._folder = Folder(directory)
+        self._completion = completion or (lambda info_hash: MemoryCompletion())
+        self._handles = Handles() if handles is None else handles  # an empty one is false
+        self._warm = WarmReader()
+
+    def open(self, info: Layout, info_hash: InfoHash) -> FileTorrent:
+        """See ClientStorage. Looks at every file's size, reads none."""
+        check_names(info.files)
+        files = Files(info.files, self._folder, self._handles, self._warm)
+        parts = PartsFile(info.files, info.geometry.total, info_hash, self._folder, self._handles)
+        return FileTorrent(info, files, parts, self._folder, self._completion(info_hash))
+
+
+class FileTorrent:
+    """One torrent's files: a TorrentStorage with every optional ability."""
+
+    def __init__(self, info: Layout, files: Files, parts: PartsFile, folder: Folder, store: CompletionStore) -> None:
+        self._entries = info.files
+        self._geometry = info.geometry
+        self._map = FileMap(info.files, info.geometry)
+        self._files = files
+        self._parts = parts
+        self._folder = folder
+        self._store = store
+        self._wanted = [True] * len(info.files)
+        self._empty = {number for number, file in enumerate(info.files) if not file.length and is_on_disk(file)}
+        self._closed = False
+        self._recording = threading.RLock()  # one group, or one piece less, at a time; taken before the other
+        self._placing = threading.RLock()  # held to decide between a file of its own and the parts file
+        self._known, self._complete = store.load(self._geometry.piece_count)
+        self._denied = self._known & ~self._complete  # recorded as incomplete, not just found missing
+        self._survey()
+
+    @property
+    def capacity(self) -> object | None:
+        """No limit but the disk's, which nobody can promise."""
+        return None
+
+    def piece(self, index: int) -> FilePiece:
+        """See TorrentStorage."""
+        return FilePiece(self, self._geometry.piece(index))
+
+    def readinto(self, piece: int, begin: int, buffer: Room) -> None:
+        """See PieceStorage."""
+        view = memoryview(buffer).cast("B")
+        check_range(begin, len(view), self._geometry.length_of(piece))
+        with self._losing():
+            for extent in self._map.extents(self._geometry.offset_of(piece) + begin, len(view)):
+                self._read(extent, view[: extent.length])
+                view = view[extent.length :]
+
+    def writev(self, piece: int, begin: int, buffers: Sequence[Buffer]) -> None:
+        """See PieceStorage. First it is recorded that the piece is not complete, or not known to be incomplete."""
+        size = sum(memoryview(buffer).nbytes for buffer in buffers)
+        check_range(begin, size, self._geometry.length_of(piece))
+        self._unsettle(piece)
+        extents = list(self._map.extents(self._geometry.offset_of(piece) + begin, size))
+        with self._losing():
+            for extent, views in zip(extents, cut(buffers, (extent.length for extent in extents)), strict=True):
+                self._write(extent, views)
+
+    def read_warm(self, offset: int, buffer: Room) -> int:
+        """See ReadsWarm."""
+        view = memoryview(buffer).cast("B")
+        check_range(offset, len(view), self._geometry.total)
+        got = 0
+        for file, place, length in self._map.extents(offset, len(view)):
+            if self._entries[file].pad:
+                view[got : got + length] = bytes(length)
+                got += length
+                continue
+            more = self._files.read_warm(file, place, view[got : got + length])
+            got += more
+            if more < length:
+                break
+        return got
+
+    def record(self, complete: Sequence[int], incomplete: Sequence[int] = ()) -> None:
+        """See Groups. Files that are complete with it get their final names, those that are not lose them."""
+        complete = sorted({self._geometry.piece(piece) for piece in complete})
+        incomplete = sorted({self._geometry.piece(piece) for piece in incomplete})
+        with self._recording, self._losing():
+            gaining = self._files_of(complete)
+            self._sync(gaining)
+            self._store.record(complete, incomplete)
+            for piece in complete:
+                self._known[piece], self._complete[piece], self._denied[piece] = True, True, False
+            for piece in incomplete:
+                self._known[piece], self._complete[piece], self._denied[piece] = True, False, True
+            for file in self._files_of(incomplete):
+                self._files.demote(file)
+            self._make_empty_files()
+            for file in gaining:
+                self._promote(file)
+
+    def completion(self, piece: int) -> Completion:
+        """See PieceStorage."""
+        if not self._known[piece]:
+            return Completion.UNKNOWN
+        return Completion.COMPLETE if self._complete[piece] else Completion.INCOMPLETE
+
+    def completions(self) -> tuple[bitarray, bitarray]:
+        """See Bulk."""
+        with self._recording:
+            return self._known.copy(), self._complete.copy()
+
+    def present(self, piece: int) -> bool:
+        """See Sparse. A piece of which nothing can be said counts as present."""
+        self._geometry.piece(piece)
+        with self._losing():
+            return any(self._has_data(extent) for extent in self._map.extents_of(piece))
+
+    def select(self, wanted: Sequence[bool]) -> None:
+        """See Selects. Empty files that are wanted are made here (and at record(), should it fail now)."""
+        if len(wanted) != len(self._entries):
+            raise ValueError(f"{len(wanted)} wishes for {len(self._entries)} files")
+        moved = []
+        with self._losing(), self._placing:
+            self._wanted = list(map(bool, wanted))
+            for file in sorted(self._parts.lives):
+                if self._wanted[file]:
+                    self._parts.move_out(file, self._files)
+                    moved.append(file)
+            if not self._parts.lives:
+                self._parts.remove()
+        try:
+            self._make_empty_files()
+        except StorageFailed as failed:
+            log.warning("empty file not made path=%s reason=%s", failed.path, failed.reason)  # data may be read-only
+        with self._recording:
+            for file in moved:
+                self._promote(file)
+
+    def flush(self) -> None:
+        """See TorrentStorage."""
+        with self._recording, self._losing():
+            self._sync(None)
+
+    def close(self) -> None:
+        """See TorrentStorage. Syncs nothing: what was not recorded is hashed at the next start."""
+        self._closed = True
+        self._files.close()
+        self._parts.close()
+
+    def _survey(self) -> None:
+        """Compare what is recorded with the files that are there."""
+        sizes = self._files.survey()
+        self._parts.survey()
+        for file in sorted(self._parts.lives):
+            if self._files.exists(file):  # killed while it moved out
+                self._parts.leave(file)
+        self._lose(
+            self._map.pieces_of(file, size or 0)
+            for file, (entry, size) in enumerate(zip(self._entries, sizes, strict=True))
+            if not entry.pad and file not in self._parts.lives and (size or 0) < entry.length
+        )
+        self._empty = {file for file in self._empty if not self._files.exists(file)}
+        incomplete = [file for file in range(len(sizes)) if sizes[file] and not self._is_complete(file)]
+        self._files.soil(incomplete)  # a run that was killed may have synced nothing
+        for file in range(len(sizes)):
+            self._promote_early(file)
+
+    def _promote_early(self, file: int) -> None:
+        """Give a file the name that a run that was killed could not."""
+        try:
+            self._promote(file)
+        except StorageFailed as failed:
+            log.warning("complete file keeps its name path=%s reason=%s", failed.path, failed.reason)
+
+    def _promote(self, file: int) -> None:
+        if self._files.is_partial(file) and self._is_complete(file):
+            self._files.promote(file)
+
+    def _is_complete(self, file: int) -> bool:
+        pieces = self._map.pieces_of(file)
+        return self._complete.find(False, pieces.start, pieces.stop) < 0
+
+    def _files_of(self, pieces: Iterable[int]) -> list[int]:
+        files = {extent.file for piece in pieces for extent in self._map.extents_of(piece)}
+        return sorted(file for file in files if not self._entries[file].pad)
+
+    def _lose(self, missing: Iterable[range]) -> None:
+        """Take note of pieces whose files are gone or too short.
+
+        For this run they are missing. The next one shall find out for itself: the disk may only have been unmounted.
+        """
+        recorded = self._complete.copy()
+        for pieces in missing:
+            self._known[pieces.start : pieces.stop] = True
+            self._complete[pieces.start : pieces.stop] = False
+        lost = recorded & ~self._complete
+        if lost.any():
+            log.warning("recorded pieces are gone directory=%s count=%s", self._folder.root, lost.count())
+            gone = list(lost.search(1))
+            self._store.record((), gone)  # first, since only this survives a loss of power
+            self._store.forget(gone)
+
+    def _unsettle(self, piece: int) -> None:
+        """Before a write: after a kill the piece shall be hashed, neither believed nor fetched for nothing."""
+        if self._complete[piece] or self._denied[piece]:
+            with self._recording:
+                self._check_open()
+                if self._complete[piece]:
+                    self.record((), [piece])
+                if self._denied[piece]:
+                    self._store.forget([piece])
+                    self._denied[piece] = False
+        self._known[piece] = False
+
+    def _sync(self, files: Iterable[int] | None) -> None:
+        self._files.sync(files)
+        if files is None or not self._parts.lives.isdisjoint(files):
+            self._parts.sync()
+        self._folder.sync()
+
+    def _make_empty_files(self) -> None:
+        for file in sorted(self._empty):
+            if self._wanted[file]:
+                self._files.create(file)
+                self._empty.discard(file)
+
+    def _read(self, extent: Extent, view: memoryview) -> None:
+        file = extent.file
+        if self._entries[file].pad:
+            view[:] = bytes(len(view))
+            return
+        if not self._files.exists(file):
+            with self._placing:
+                if file in self._parts.lives:
+                    self._parts.read(file, extent.place, view)
+                    return
+        self._files.read(file, extent.place, view)
+
+    def _write(self, extent: Extent, views: list[memoryview]) -> None:
+        file = extent.file
+        if self._entries[file].pad:
+            return
+        if not self._files.exists(file):
+            with self._placing:  # nobody may make the file, or select it, until the bytes are in the other place
+                if not self._files.exists(file) and (file in self._parts.lives or not self._wanted[file]):
+                    self._parts.write(file, extent.place, views)
+                    return
+                self._files.create(file)
+        self._files.write(file, extent.place, views)
+
+    def _has_data(self, extent: Extent) -> bool:
+        file = extent.file
+        if self._entries[file].pad:
+            return False
+        if not self._files.exists(file):
+            with self._placing:
+                if file in self._parts.lives:
+                    return self._parts.has_data(file, extent.place, extent.length)
+        return self._files.has_data(file, extent.place, extent.length)
+
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        """Work on an open torrent; if a file turns out to have been removed, so are its pieces."""
+        self._check_open()
+        try:
+            yield
+        except Vanished as gone:
+            with self._recording:
+                self._lose(self._map.pieces_of(file) for file in gone.files)
+            raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed(f"the storage below {self._folder.root} is closed")
+
+
+class FilePiece:
+    """A PieceStorage in files."""
+
+    __slots__ = ("_index", "_torrent")
+
+    def __init__(self, torrent: FileTorrent, index: int) -> None:
+        self._torrent = torrent
+        self._index = index
+
+    def readinto(self, begin: int, buffer: Room) -> None:
+        """See PieceStorage."""
+        self._torrent.readinto(self._index, begin, buffer)
+
+    def writev(self, begin: int, buffers: Sequence[Buffer]) -> None:
+        """See PieceStorage."""
+        self._torrent.writev(self._index, begin, buffers)
+
+    def mark_complete(self) -> None:
+        """See PieceStorage."""
+        self._torrent.record([self._index])
+
+    def mark_incomplete(self) -> None:
+        """See PieceStorage."""
+        self._torrent.record((), [self._index])
+
+    def completion(self) -> Completion:
+        """See PieceStorage."""
+        return self._torrent.completion(self._index)

@@ -1,0 +1,139 @@
+"""Where a torrent's bytes lie in its files: offsets to extents and back, and the names that files go by.
+
+Pure arithmetic over BEP 3's "files" list. A name here comes from a stranger: what could lead out of the data directory,
+or make two things of one name, is refused before any disk is touched.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from anabranch.model import Geometry, InputRefused
+
+from .backend import Buffer, LaidFile
+
+PARTIAL = ".part"  # ends the name of a file that is not complete
+_LONGEST_NAME = 255  # bytes of one name, on every file system in common use
+
+
+class Extent(NamedTuple):
+    """A run of bytes in one file. *place* is counted from the file's start."""
+
+    file: int
+    place: int
+    length: int
+
+
+class FileMap:
+    """Which bytes of the torrent are in which file."""
+
+    def __init__(self, files: Sequence[LaidFile], geometry: Geometry) -> None:
+        self._geometry = geometry
+        self._files = files
+        self._numbers = [number for number, file in enumerate(files) if file.length]
+        self._starts = [files[number].offset for number in self._numbers]
+        end = 0
+        for number in self._numbers:
+            if files[number].offset != end or files[number].length < 0:
+                raise InputRefused(f"file {number} starts at offset {files[number].offset}, {end} is due")
+            end += files[number].length
+        if end != geometry.total:
+            raise InputRefused(f"files of {end} bytes in a torrent of {geometry.total}")
+
+    def extents(self, offset: int, length: int) -> Iterator[Extent]:
+        """The runs that make up [offset, offset + length), in order; empty files have none."""
+        end = offset + length
+        at = bisect_right(self._starts, offset) - 1
+        while offset < end:
+            number = self._numbers[at]
+            place = offset - self._starts[at]
+            run = min(end - offset, self._files[number].length - place)
+            yield Extent(number, place, run)
+            offset += run
+            at += 1
+
+    def extents_of(self, piece: int) -> Iterator[Extent]:
+        """The runs that make up one piece."""
+        return self.extents(self._geometry.offset_of(piece), self._geometry.length_of(piece))
+
+    def pieces_of(self, number: int, place: int = 0) -> range:
+        """The pieces that hold any byte of the file from *place* on."""
+        file = self._files[number]
+        return self._geometry.pieces_of(file.offset + place, file.length - place)
+
+
+def is_on_disk(file: LaidFile) -> bool:
+    """Whether there is ever a file of that path: pad files and symbolic links are never made."""
+    return not file.pad and file.symlink is None
+
+
+def check_range(begin: int, size: int, length: int) -> None:
+    """Raise ValueError unless [begin, begin + size) is inside something of *length* bytes."""
+    if begin < 0 or begin + size > length:
+        raise ValueError(f"bytes {begin} to {begin + size} of a piece of {length}")
+
+
+def check_names(files: Sequence[LaidFile]) -> None:
+    """Raise InputRefused for a path that is unsafe, that no file system can hold, or that stands for two files."""
+    seen: set[tuple[str, ...]] = set()
+    for file in files:
+        if not is_on_disk(file):
+            continue
+        if not file.path or any(not _safe(name) for name in file.path):
+            raise InputRefused(f"not a safe path for a file: {'/'.join(file.path)!r}")
+        if file.path in seen:
+            raise InputRefused(f"two files have the path {'/'.join(file.path)!r}")
+        seen.add(file.path)
+
+
+def partial_names(files: Sequence[LaidFile]) -> list[str]:
+    """What each file's last name is while the file is not complete: NAME.part, in the same directory.
+
+    Where that is the name of another of the torrent's files or directories, or too long, it is the nearest that is
+    not. The same files always give the same names.
+    """
+    taken = {file.path[:depth] for file in files for depth in range(1, len(file.path) + 1)}
+    names = []
+    for file in files:
+        parents, name = file.path[:-1], file.path[-1]
+        partial, number = _ending(name, PARTIAL), 0
+        while (*parents, partial) in taken:
+            number += 1
+            partial = _ending(name, f".{number}{PARTIAL}")
+        taken.add((*parents, partial))
+        names.append(partial)
+    return names
+
+
+def cut(buffers: Sequence[Buffer], lengths: Iterator[int]) -> Iterator[list[memoryview]]:
+    """Share buffers out: for each length the views that make it up, across the buffers' borders."""
+    views = [view for buffer in buffers if len(view := memoryview(buffer).cast("B"))]
+    at = 0
+    for length in lengths:
+        share = []
+        while length:
+            head, rest = views[at][:length], views[at][length:]
+            share.append(head)
+            length -= len(head)
+            if len(rest):
+                views[at] = rest
+            else:
+                at += 1
+        yield share
+
+
+def _safe(name: str) -> bool:
+    try:
+        encoded = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return 0 < len(encoded) <= _LONGEST_NAME and name not in (".", "..") and "/" not in name and "\0" not in name
+
+
+def _ending(name: str, ending: str) -> str:
+    encoded = name.encode("utf-8", "surrogateescape")
+    if len(encoded) + len(ending) <= _LONGEST_NAME:
+        return name + ending
+    return encoded[: _LONGEST_NAME - len(ending)].decode("utf-8", "ignore") + ending

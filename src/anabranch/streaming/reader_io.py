@@ -1,0 +1,195 @@
+"""A torrent's bytes as a file: reads wait for the data, and ask for them first.
+
+Source: the Go engine's readers; passive ones are the fork's. A reader gives only verified bytes unless it is responsive.
+One reader is for one thread or task at a time; a torrent may have any number of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+from typing import TYPE_CHECKING
+
+from anabranch.engine import Availability, Core, TorrentState, move_reader, read_verified, stop_waiting, wait_for
+
+from .window import Readahead, contiguous, window_of
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_AT_ONCE = 1024 * 1024  # bytes that one read of the disk brings
+
+
+class Reader(io.RawIOBase):
+    """Reads [offset, offset + length) of a torrent.
+
+    Args:
+        core: The engine.
+        torrent: Whose bytes.
+        offset, length: The extent, in the torrent.
+        passive: Never causes anything to be fetched: it waits for what others want. If nobody does it waits for ever.
+    """
+
+    def __init__(self, core: Core, torrent: TorrentState, offset: int, length: int, *, passive: bool = False) -> None:
+        super().__init__()
+        self._core = core
+        self._torrent = torrent
+        self._offset = offset
+        self._length = length
+        self._passive = passive
+        self._position = 0
+        self._start = 0  # where contiguous reading began
+        self._reading = False
+        self._readahead: Readahead = contiguous
+        self._window: tuple[range, int] = (range(0), -1)
+        self._token = object()  # what the engine knows this reader by
+        self.responsive = False
+        """Give blocks as soon as they arrive, before their piece is verified."""
+
+    @property
+    def readahead(self) -> Readahead:
+        """Bytes to fetch ahead, or a function of (where contiguous reading began, position) that tells them."""
+        return self._readahead
+
+    @readahead.setter
+    def readahead(self, ahead: Readahead) -> None:
+        self._readahead = ahead
+        self._announce()
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """The position, from the start of the extent."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move. Nothing is fetched before the next read.
+
+        Raises:
+            ValueError: before the start, or no such *whence*.
+        """
+        self._check_open()
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}
+        if whence not in bases or bases[whence] + offset < 0:
+            raise ValueError(f"cannot seek to {offset} from {whence}")
+        target = bases[whence] + offset
+        if target != self._position:
+            self._position = self._start = target
+            self._reading = False
+        return target
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill the buffer's front with what is there; waits until at least one byte is, 0 at the end.
+
+        Raises:
+            Closed: the torrent was dropped, or the client closed.
+            StorageFailed: the data cannot be read.
+            Misused: called on the engine's own thread.
+        """
+        self._check_open()
+        view = memoryview(buffer).cast("B")
+        while True:
+            found = self._find(len(view))
+            if found.length or not self._left():
+                return self._take(found, view)
+            if found.signal is None:
+                continue
+            try:
+                found.signal.wait()
+            finally:
+                stop_waiting(self._core, self._torrent, found)
+
+    async def aread(self, size: int = -1) -> bytes:
+        """Read up to *size* bytes (all that is left for -1) without blocking the loop; b"" at the end.
+
+        Raises:
+            As readinto().
+        """
+        self._check_open()
+        left = self._left()
+        wanted = left if size < 0 else min(size, left)
+        parts: list[bytes] = []
+        while wanted:
+            found = self._find(min(wanted, _AT_ONCE))
+            if not found.length:
+                if found.signal is not None:
+                    try:
+                        await found.signal
+                    finally:
+                        stop_waiting(self._core, self._torrent, found)
+                continue
+            room = bytearray(found.length)
+            await asyncio.to_thread(self._take, found, memoryview(room))
+            parts.append(bytes(room))
+            wanted -= found.length
+            if size >= 0:
+                break
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Want nothing any more. Closing twice does nothing."""
+        if not self.closed:
+            super().close()
+            if self._window[0] and not self._core.turn.held_by_me:
+                move_reader(self._core, self._torrent, self._token, range(0), -1)
+            self._window = (range(0), -1)
+
+    def __del__(self) -> None:
+        # A finaliser may come at any instant and never takes the turn: it leaves a note.
+        if not self.closed and self._window[0]:
+            self._core.turn.note(move_reader, self._core, self._torrent, self._token, range(0), -1)
+            self._window = (range(0), -1)
+
+    def _left(self) -> int:
+        return max(self._length - self._position, 0)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("read of a closed reader")
+        if self._core.forbidden():
+            self._torrent.signals.closed.wait(0)  # raises Misused
+
+    def _find(self, wanted: int) -> Availability:
+        """What can be read now from the position on, or the signal to wait for."""
+        if not self._reading:
+            self._reading = True
+            self._announce()
+        wanted = min(wanted, self._left())
+        return wait_for(self._core, self._torrent, self._offset + self._position, wanted, self.responsive)
+
+    def _take(self, found: Availability, view: memoryview) -> int:
+        """Read what was found and move on."""
+        length = min(found.length, len(view))
+        if length:
+            if found.early is not None:
+                view[:length] = found.early[:length]
+            else:
+                read_verified(self._torrent, self._offset + self._position, view[:length])
+            self._position += length
+            self._announce()
+        return length
+
+    def _announce(self) -> None:
+        """Tell the engine where the reader is, if that changes what it wants."""
+        if self._passive:
+            return
+        base = self._offset
+        geometry = self._torrent.pieces.geometry
+        window = window_of(
+            geometry,
+            self._readahead,
+            base + self._start,
+            base + self._position,
+            base + self._length,
+            self._reading,
+        )
+        if window != self._window:
+            self._window = window
+            move_reader(self._core, self._torrent, self._token, *window)

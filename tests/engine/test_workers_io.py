@@ -1,0 +1,220 @@
+"""Workers: jobs in, answers out in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from anabranch.engine.workers_io import Workers
+from anabranch.model import Closed
+from engine.crowd import until
+
+
+def ignore(_: object) -> None:
+    pass
+
+
+def with_thread(number: int) -> tuple[int, str]:
+    return number, threading.current_thread().name
+
+
+class Desk:
+    """Where answers are posted to, in place of a loop."""
+
+    def __init__(self) -> None:
+        self.posted: list[Callable[[], None]] = []
+        self.results: list[object] = []
+        self.errors: list[BaseException] = []
+
+    def deliver(self) -> None:
+        while self.posted:
+            self.posted.pop(0)()
+
+
+def submit(workers: Workers, desk: Desk, job: Callable[[], object]) -> None:
+    workers.submit(job, desk.results.append, desk.errors.append)
+
+
+def test_jobs_are_answered_with_what_they_return_or_raise() -> None:
+    desk = Desk()
+    workers = Workers(2, "disk", desk.posted.append)
+    submit(workers, desk, lambda: 42)
+    submit(workers, desk, lambda: [][0])
+    submit(workers, desk, lambda: __import__("sys").exit(3))
+    assert workers.pending == 3
+    assert workers.close()
+    assert desk.results == desk.errors == []  # not before they are delivered
+    desk.deliver()
+    assert desk.results == [42]
+    assert sorted(type(error).__name__ for error in desk.errors) == ["IndexError", "SystemExit"]
+    assert workers.pending == 0
+
+
+def test_one_worker_does_jobs_in_order_on_a_named_thread() -> None:
+    desk = Desk()
+    workers = Workers(1, "record", desk.posted.append)
+    for number in range(50):
+        submit(workers, desk, partial(with_thread, number))
+    assert workers.close()
+    desk.deliver()
+    assert desk.results == [(number, "record-0") for number in range(50)]
+
+
+def test_answers_that_gather_are_brought_by_one_post() -> None:
+    """Waking a loop is what costs: a hundred answers wake it once if it was busy meanwhile."""
+    desk = Desk()
+    workers = Workers(3, "hash", desk.posted.append)
+    for _ in range(100):
+        submit(workers, desk, lambda: 1)
+    assert workers.close()
+    assert len(desk.posted) == 1
+    desk.deliver()
+    assert desk.results == [1] * 100
+
+
+def test_no_answer_is_lost_between_two_deliveries() -> None:
+    """Deliveries run while answers arrive, on a loop as in life."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        workers = Workers(2, "disk", loop.call_soon_threadsafe)
+        everything = loop.create_future()
+        seen: set[int] = set()
+
+        def done(number: int) -> None:
+            seen.add(number)
+            if len(seen) == 2000:
+                everything.set_result(None)
+
+        for number in range(2000):
+            workers.submit(partial(int, number), done, everything.set_exception)
+        await asyncio.wait_for(everything, 20)
+        assert workers.pending == 0
+        assert workers.close()
+
+    asyncio.run(main())
+
+
+def test_an_answer_that_raises_is_logged_and_the_others_come(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    workers = Workers(1, "disk", desk.posted.append)
+    workers.submit(lambda: 1, lambda _: [][0], desk.errors.append)
+    submit(workers, desk, lambda: 2)
+    assert workers.close()
+    desk.deliver()
+    assert desk.results == [2]
+    assert desk.errors == []
+    assert "answer failed workers=disk" in caplog.text
+
+
+def test_closing_ends_after_what_is_queued() -> None:
+    desk = Desk()
+    workers = Workers(2, "disk", desk.posted.append)
+    for number in range(20):
+        submit(workers, desk, partial(int, number))
+    assert workers.close()
+    assert workers.close()
+    desk.deliver()
+    assert sorted(map(str, desk.results)) == sorted(map(str, range(20)))
+
+
+def test_closing_can_drop_what_nobody_has_begun() -> None:
+    """It is answered with Closed: who submitted it may hold memory that must go back."""
+    desk = Desk()
+    workers = Workers(1, "disk", desk.posted.append)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> bool:
+        begun.set()
+        return go_on.wait(20)
+
+    submit(workers, desk, slow)
+    for _ in range(5):
+        submit(workers, desk, lambda: "never")
+    assert begun.wait(20)
+    assert not workers.close(drop=True, timeout=0)  # one is still at it
+    go_on.set()
+    assert workers.close()
+    desk.deliver()
+    assert desk.results == [True]
+    assert [type(error) for error in desk.errors] == [Closed] * 5
+    assert workers.pending == 0
+
+
+def test_a_job_after_closing_is_answered_with_closed() -> None:
+    desk = Desk()
+    workers = Workers(1, "disk", desk.posted.append)
+    assert workers.close()
+    submit(workers, desk, lambda: "never")
+    desk.deliver()
+    assert [type(error) for error in desk.errors] == [Closed]
+
+
+def test_no_thread_is_started_before_there_is_work() -> None:
+    desk = Desk()
+    before = threading.active_count()
+    workers = Workers(4, "disk", desk.posted.append)
+    assert threading.active_count() == before
+    submit(workers, desk, lambda: 1)
+    assert workers.close()
+
+
+def test_a_system_without_threads_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    desk = Desk()
+    workers = Workers(1, "disk", desk.posted.append)
+    submit(workers, desk, lambda: "never")
+    desk.deliver()
+    assert [str(error) for error in desk.errors] == ["can't start new thread"]
+    assert workers.close()
+
+
+def test_a_closed_loop_is_not_posted_to() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    workers = Workers(1, "disk", loop.call_soon_threadsafe)
+    workers.submit(lambda: 1, ignore, ignore)
+    workers.submit(lambda: 2, ignore, ignore)
+    assert workers.close()
+
+
+def test_an_idle_thread_keeps_nothing_of_its_last_job() -> None:
+    """Jobs hold piece buffers of many MiB."""
+
+    class Buffer:
+        pass
+
+    desk = Desk()
+    workers = Workers(1, "disk", desk.posted.append)
+    buffer = Buffer()
+    gone = weakref.ref(buffer)
+    workers.submit(partial(ignore, buffer), ignore, ignore)
+    del buffer
+    until(lambda: bool(desk.posted))
+    desk.deliver()
+
+    def collected() -> bool:
+        gc.collect()
+        return gone() is None
+
+    until(collected)
+    assert workers.close()
+
+
+def test_a_job_may_close_the_workers() -> None:
+    """It does not wait for itself."""
+    desk = Desk()
+    workers = Workers(1, "disk", desk.posted.append)
+    submit(workers, desk, workers.close)
+    assert workers.close()
+    desk.deliver()
+    assert desk.results == [True]

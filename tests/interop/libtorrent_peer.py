@@ -1,0 +1,164 @@
+"""libtorrent as the other side of a test: starts libtorrent_program.py and talks with it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self
+
+PROGRAM = Path(__file__).with_name("libtorrent_program.py")
+_MARGIN = 10.0  # seconds that an answer may take beyond the time the program was given
+
+
+class PeerProgramFailed(Exception):
+    """The other side could not do what the test asked of it, or is gone."""
+
+
+class LibtorrentPeer:
+    """A libtorrent session in a program of its own, from `with` to the end of the block.
+
+    Args:
+        host: Loopback address to listen on.
+        port: 0 lets the system choose; `.port` tells.
+        encryption: "off" (plain only), "allow", or "require" (RC4 only), both ways.
+        settings: libtorrent settings beside or instead of those of libtorrent_program.py.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        encryption: str = "allow",
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self._start = {"host": host, "port": port, "encryption": encryption, "settings": settings or {}}
+        self._answers: SimpleQueue[str] = SimpleQueue()
+        self._last = ""
+
+    def __enter__(self) -> Self:
+        self._program = subprocess.Popen(
+            [sys.executable, str(PROGRAM), json.dumps(self._start)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        self._listener = Thread(target=self._listen, name="libtorrent answers", daemon=True)
+        self._listener.start()
+        try:
+            self.port = self._answer(30)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._program.stdin is not None
+        assert self._program.stdout is not None
+        self._program.kill()  # a session that ends in order announces to trackers first, which takes seconds
+        self._program.wait()
+        self._listener.join()
+        with suppress(BrokenPipeError):  # closing flushes: a request that a dead program has not read
+            self._program.stdin.close()
+        self._program.stdout.close()
+
+    @property
+    def pid(self) -> int:
+        """The program's number, for those who look it up in /proc."""
+        return self._program.pid
+
+    def add(self, torrent: bytes | Path | str, save_path: Path, *, seed_mode: bool = False, timeout: float = 60) -> str:
+        """Add a torrent and check what is there already.
+
+        Args:
+            torrent: The bytes of a .torrent, its path, or a magnet link.
+            save_path: Directory of the content.
+            seed_mode: Believe that all is there instead of checking.
+            timeout: Seconds that checking may take.
+
+        Returns:
+            The info hash in hex; the other methods take it where there are several torrents.
+        """
+        data = torrent.read_bytes() if isinstance(torrent, Path) else torrent
+        text = data if isinstance(data, str) else base64.b64encode(data).decode()
+        request = {"torrent": text, "save_path": str(save_path), "seed_mode": seed_mode, "timeout": timeout}
+        self._last = str(self._ask("add", timeout, **request))
+        return self._last
+
+    def connect(self, host: str, port: int, torrent: str = "") -> None:
+        """Dial a peer. The connection is made soon after this returns."""
+        self._ask("connect", name=torrent or self._last, host=host, port=port)
+
+    def wait_finished(self, timeout: float = 60, torrent: str = "") -> None:
+        """Wait until every wanted piece is verified and written to its file.
+
+        Raises:
+            PeerProgramFailed: not within *timeout* seconds; with what libtorrent said last.
+        """
+        self._ask("wait_finished", timeout + 30, name=torrent or self._last, timeout=timeout)
+
+    def stats(self, torrent: str = "") -> dict[str, Any]:
+        """State, progress (0 to 1), payload bytes, peers, CPU seconds and memory: see libtorrent_program.py."""
+        told = self._ask("stats", name=torrent or self._last)
+        assert isinstance(told, dict)
+        return told
+
+    def change(self, **settings: Any) -> None:
+        """Apply libtorrent settings now, for example upload_rate_limit=100_000."""
+        self._ask("settings", settings=settings)
+
+    def _ask(self, do: str, allowance: float = 0, **request: Any) -> Any:
+        assert self._program.stdin is not None
+        try:
+            self._program.stdin.write(json.dumps({"do": do, **request}) + "\n")
+            self._program.stdin.flush()
+        except OSError as broken:
+            raise PeerProgramFailed(f"libtorrent is gone: exit code {self._program.poll()}") from broken
+        return self._answer(allowance + _MARGIN)
+
+    def _answer(self, timeout: float) -> Any:
+        try:
+            line = self._answers.get(timeout=timeout)
+        except Empty:
+            raise PeerProgramFailed(f"libtorrent did not answer within {timeout} s") from None
+        if not line:
+            raise PeerProgramFailed(f"libtorrent is gone: exit code {self._program.wait()}")
+        told = json.loads(line)
+        if "error" in told:
+            raise PeerProgramFailed(told["error"])
+        return told["answer"]
+
+    def _listen(self) -> None:
+        assert self._program.stdout is not None
+        for line in self._program.stdout:
+            self._answers.put(line)
+        self._answers.put("")
+
+
+def make_torrent(content: Path, piece_length: int = 0, trackers: tuple[str, ...] = ()) -> bytes:
+    """A v1 .torrent of a file or folder, made by libtorrent; its save path is *content*'s parent.
+
+    Args:
+        content: File or folder.
+        piece_length: Bytes; 0 lets libtorrent choose.
+        trackers: Announce URLs, each a tier.
+    """
+    import libtorrent as lt  # only here: whoever asks for a peer keeps libtorrent out of the test's own memory
+
+    torrent = lt.create_torrent(lt.list_files(str(content)), piece_length, lt.create_torrent.v1_only)
+    for tier, url in enumerate(trackers):
+        torrent.add_tracker(url, tier)
+    lt.set_piece_hashes(torrent, str(content.parent))
+    return bytes(lt.bencode(torrent.generate()))

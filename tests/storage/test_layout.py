@@ -1,0 +1,113 @@
+"""Offsets to extents and back; names."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anabranch.model import Geometry, InputRefused
+from anabranch.storage.layout import Extent, FileMap, check_names, check_range, cut, partial_names
+from storage.small_torrents import SmallFile, named, torrent
+
+LENGTHS = st.lists(st.integers(0, 50), min_size=1, max_size=12).filter(any)
+
+
+def test_a_range_is_cut_at_the_borders_of_files_and_empty_files_are_passed_over() -> None:
+    """BEP 3: the files one after another make up the torrent's bytes."""
+    small = torrent(16, named("a", 10), named("empty", 0), named("b", 3), named("c", 20))
+    files = FileMap(small.files, small.geometry)
+    assert list(files.extents(8, 10)) == [Extent(0, 8, 2), Extent(2, 0, 3), Extent(3, 0, 5)]
+    assert list(files.extents_of(2)) == [Extent(3, 19, 1)]
+    assert list(files.extents(33, 0)) == []
+    assert [files.pieces_of(number) for number in range(4)] == [range(1), range(0), range(1), range(3)]
+    assert files.pieces_of(3, place=4) == range(1, 3)
+
+
+@given(LENGTHS, st.integers(1, 40), st.data())
+def test_the_extents_of_any_range_are_exactly_its_bytes(
+    lengths: list[int], piece_length: int, data: st.DataObject
+) -> None:
+    small = torrent(piece_length, *(named(f"f{number}", length) for number, length in enumerate(lengths)))
+    offset = data.draw(st.integers(0, small.geometry.total))
+    length = data.draw(st.integers(0, small.geometry.total - offset))
+    extents = FileMap(small.files, small.geometry).extents(offset, length)
+    joined = b"".join(small.of_file(file)[place : place + run] for file, place, run in extents)
+    assert joined == small.content[offset : offset + length]
+
+
+@given(st.lists(st.binary(max_size=9)), st.data())
+def test_buffers_are_shared_out_whatever_their_borders(buffers: list[bytes], data: st.DataObject) -> None:
+    joined = b"".join(buffers)
+    borders = sorted({0, len(joined), *data.draw(st.lists(st.integers(0, len(joined))))})
+    lengths = [end - start for start, end in pairwise(borders)]
+    shares = [b"".join(share) for share in cut(buffers, iter(lengths))]
+    assert shares == [joined[start:end] for start, end in pairwise(borders)]
+
+
+def test_files_that_leave_gaps_are_refused() -> None:
+    """Every byte of the torrent is in exactly one file."""
+    with pytest.raises(InputRefused, match="offset 5, 4 is due"):
+        FileMap([SmallFile(("a",), 4), SmallFile(("b",), 3, offset=5)], Geometry(8, 4))
+    with pytest.raises(InputRefused, match="4 bytes in a torrent of 8"):
+        FileMap([SmallFile(("a",), 4)], Geometry(8, 4))
+
+
+def test_a_range_outside_is_refused() -> None:
+    check_range(0, 10, 10)
+    check_range(10, 0, 10)
+    for begin, size in ((-1, 1), (0, 11), (11, 0)):
+        with pytest.raises(ValueError, match="of a piece of 10"):
+            check_range(begin, size, 10)
+
+
+@pytest.mark.parametrize(
+    "path", [(), ("",), (".",), ("..", "a"), ("a", ".."), ("a/b",), ("a\0",), ("x" * 256,), ("\ud800",)]
+)
+def test_an_unsafe_path_is_refused(path: tuple[str, ...]) -> None:
+    """A torrent comes from a stranger; its files stay below the data directory."""
+    with pytest.raises(InputRefused, match="not a safe path"):
+        check_names([SmallFile(path, 1)])
+
+
+def test_one_path_for_two_files_is_refused_but_not_for_pad_files() -> None:
+    """Pad files are not on the disk; many clients give them all the same name."""
+    check_names([SmallFile(("p",), 1, pad=True), SmallFile(("p",), 1, pad=True)])
+    with pytest.raises(InputRefused, match="two files have the path 'd/a'"):
+        check_names([named("d/a", 1), named("d/a", 2)])
+
+
+def test_a_partial_name_is_never_that_of_another_file_or_directory() -> None:
+    files = [named(path, 1) for path in ("a", "a.part", "b", "b.part/x", "a.1.part", "c/a")]
+    assert partial_names(files) == ["a.2.part", "a.part.part", "b.1.part", "x.part", "a.1.part.part", "a.part"]
+
+
+def test_a_name_too_long_for_its_ending_is_shortened() -> None:
+    """File systems hold 255 bytes of a name; a file may need all of them."""
+    first, second = partial_names([named("ü" * 127, 1), named("ü" * 126 + "u", 1)])
+    assert first == "ü" * 125 + ".part"
+    assert second != first
+    assert len(second.encode()) <= 255
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["a", "a.part", "a.1.part", "a.part.part"]), min_size=1, max_size=3), max_size=9)
+)
+def test_all_names_are_distinct(paths: list[list[str]]) -> None:
+    files = [SmallFile(tuple(path), 1) for path in {tuple(path): path for path in paths}.values()]
+    names = partial_names(files)
+    taken = [file.path for file in files] + [(*file.path[:-1], name) for file, name in zip(files, names, strict=True)]
+    assert len(set(taken)) == len(taken)
+    assert names == partial_names(files)
+
+
+@given(st.lists(st.lists(st.text(max_size=4), max_size=3), max_size=3))
+def test_any_names_are_taken_or_refused(paths: list[list[str]]) -> None:
+    files = [SmallFile(tuple(path), 1) for path in paths]
+    try:
+        check_names(files)
+    except InputRefused:
+        return
+    assert all(file.path and not {"", ".", ".."} & set(file.path) for file in files)
