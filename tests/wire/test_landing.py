@@ -36,6 +36,7 @@ from anabranch.wire.messages import (
 BLOCK = 16
 GEOMETRY = Geometry(total=4 * 64 + 40, piece_length=64)  # four pieces of four blocks, and one of two and a half
 LENGTHS = [64, 64, 64, 64, 40]
+SIZES = st.integers(1, 60) | st.just(1000)
 SOME_BLOCKS = st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(1, 4))
 
 
@@ -157,7 +158,7 @@ def draw_stream(data: st.DataObject, peer: Peer) -> bytes:
         for at in range(run.begin, run.begin + run.length, BLOCK)
     ]
     messages: list[Message] = []
-    for what in data.draw(st.lists(st.sampled_from(["next", "next", "next", "skip", "any", "other"]), max_size=20)):
+    for what in data.draw(st.lists(st.sampled_from(["next"] * 7 + ["skip", "any", "other"]), min_size=3, max_size=20)):
         if what == "other" or not due:
             messages.append(data.draw(OTHER_MESSAGES))
         else:
@@ -182,7 +183,7 @@ def test_landing_brings_the_same_as_the_plain_way(data: st.DataObject, fast: boo
         peer.talk.send_extended_handshake(OurExtensions(names={"ut_pex": 3}, version="", reqq=1))
     carried = b""
     for _ in range(data.draw(st.integers(1, 3), label="phases")):
-        for blocks in data.draw(st.lists(SOME_BLOCKS, max_size=5), label="requests"):
+        for blocks in data.draw(st.lists(SOME_BLOCKS, min_size=1, max_size=5), label="requests"):
             plain.request(*blocks)
             landing.request(*blocks)
         for (piece, first, count), revoke in data.draw(st.lists(st.tuples(SOME_BLOCKS, st.booleans()), max_size=2)):
@@ -198,9 +199,9 @@ def test_landing_brings_the_same_as_the_plain_way(data: st.DataObject, fast: boo
         plain.settle()
         at = 0
         while at < len(wire) and not landing.fault:
-            limit = data.draw(st.integers(1, 200), label="limit")
+            limit = data.draw(SIZES, label="cut")
             if data.draw(st.booleans(), label="in place"):
-                at += landing.land(wire[at : at + limit], data.draw(st.integers(1, 300)))
+                at += landing.land(wire[at : at + limit], data.draw(SIZES, label="limit"))
             else:
                 landing.receive(wire[at : at + limit])
                 at += limit
@@ -312,6 +313,20 @@ def test_a_revoked_block_is_never_written_to_again() -> None:
         at += count
     assert [bytes(view) for view in views[:2]] == kept
     assert [view[-1] for view in views[2:]] == [2, 3]
+
+
+def test_a_short_last_block_lands_like_the_others() -> None:
+    """The end of the torrent, with another run behind it; and each cut of it."""
+    wire = b"".join(encode(block_of(piece, at, BLOCK, at)) for piece, at in ((4, 0), (4, 1), (4, 2), (0, 0)))
+    for cut in range(1, len(wire) + 1):
+        peer = Peer(Connection(GEOMETRY, fast=True, extended=True, now=0.0))
+        peer.request(4, 0, 3)
+        peer.request(0, 0, 1)
+        assert peer.land(wire[:cut], 1000) == cut
+        if cut < len(wire):
+            peer.land(wire[cut:], 1000)
+        assert [told[1:3] for told in peer.told if isinstance(told, tuple)] == [(4, 0), (4, 16), (4, 32), (0, 0)]
+        assert peer.talk.outstanding == 0
 
 
 def test_a_fault_ends_landing() -> None:

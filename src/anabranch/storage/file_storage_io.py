@@ -3,8 +3,7 @@
 Joins the torrent's own files, the parts file and a completion store, in the order that keeps a kill at any moment from
 leaving a wrong piece recorded as good: bytes written, files synced, directories synced, pieces recorded, files renamed.
 The other way round a piece is recorded as missing before a byte of it is overwritten. Who wants what, hashing and trust
-are the engine's affair. Pad files (BEP 47) are never written: they read as zeros.
-Neither are symbolic links.
+are the engine's affair. Of BEP 47, symbolic links are never made, and pad files never written: they read as zeros.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from .backend import LaidFile
 from .folder_io import Folder, Path
 from .handles_io import Handle, Handles, lone_handle
 from .layout import is_on_disk, partial_names
-from .positional_io import WarmReader, copy_data, data_runs, forget_cached, read_at, sync_data, write_at
+from .positional_io import WarmReader, copy_data, forget_cached, has_data, read_at, sync_data, write_at
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class Files:
             return False
         with self._borrow(file) as handle:
             try:
-                return any(data_runs(handle, place, length))
+                return has_data(handle, place, length)
             except OSError as error:
                 raise StorageFailed.from_os(error, self.shown(file)) from error
 

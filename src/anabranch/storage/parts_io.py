@@ -19,7 +19,7 @@ from .backend import LaidFile
 from .files_io import Files, Vanished
 from .folder_io import Folder
 from .handles_io import Handle, Handles
-from .positional_io import data_runs, forget_cached, read_at, sync_data, write_at
+from .positional_io import forget_cached, has_data, read_at, sync_data, write_at
 
 _HERE, _ELSEWHERE = b"\1", b"\0"
 
@@ -82,7 +82,7 @@ class PartsFile:
         """Whether anything in that range of the file was ever written, as far as the system can tell."""
         with self._borrow() as handle:
             try:
-                return any(data_runs(handle, self._entries[file].offset + place, length))
+                return has_data(handle, self._entries[file].offset + place, length)
             except OSError as error:
                 raise self._failed(error) from error
 

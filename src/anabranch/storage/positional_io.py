@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -54,23 +55,38 @@ def forget_cached(handle: Handle) -> None:
             os.posix_fadvise(handle.fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def has_data(handle: Handle, place: int, length: int) -> bool:
+    """Whether [place, place + length) is more than a hole, as far as the system knows."""
+    end = min(place + length, os.fstat(handle.fd).st_size)
+    return place < end and (_next_data(handle, place) or 0) < end
+
+
 def data_runs(handle: Handle, place: int, length: int) -> Iterator[tuple[int, int]]:
     """Where in [place, place + length) there is data, as (place, length), holes left out if the system knows them."""
     end = min(place + length, os.fstat(handle.fd).st_size)
     while place < end:
-        start, stop = place, end
-        if hasattr(os, "SEEK_DATA"):
-            try:
-                start = os.lseek(handle.fd, place, os.SEEK_DATA)
-                stop = min(end, os.lseek(handle.fd, start, os.SEEK_HOLE))
-            except OSError as error:
-                if error.errno == errno.ENXIO:  # only a hole up to the end
-                    return
-                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
-                    raise
+        start, stop = _next_data(handle, place), end
+        if start is None:
+            start = place
+        elif start < end:
+            stop = min(end, os.lseek(handle.fd, start, os.SEEK_HOLE))  # walks every page of the run: once a run
         if start < stop:
             yield start, stop - start
         place = max(start, stop)
+
+
+def _next_data(handle: Handle, place: int) -> int | None:
+    """Where data begins from *place* on; None where the system does not know holes."""
+    if not hasattr(os, "SEEK_DATA"):
+        return None
+    try:
+        return os.lseek(handle.fd, place, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # only a hole up to the end
+            return sys.maxsize
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
+            return None
+        raise
 
 
 def copy_data(source: Handle, place: int, length: int, target: Handle, to: int) -> None:
