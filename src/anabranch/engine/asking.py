@@ -77,7 +77,8 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
         if room <= 0 or short:
             break
     if room > 0 and room == before and not talk.outstanding:
-        _ask_copies(torrent, peer, min(room, END_GAME_RUN), now - _STALLED if short else now)
+        ending = not len(torrent.pieces.order)  # else somebody can still do something new
+        _ask_copies(torrent, peer, min(room, END_GAME_RUN), now if ending else now - _STALLED)
         if short and not talk.outstanding:
             engine.due.starved.add(peer)
     if talk.outstanding != outstanding:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from anabranch.storage import Groups
+
 from . import events
 from .engine import Engine
 from .failing import attempt
@@ -37,7 +39,7 @@ def queue_check(engine: Engine, torrent: TorrentState, pieces: Iterable[int]) ->
 def advance(engine: Engine, torrent: TorrentState) -> None:
     """Hand out jobs while there is something to check; see whether all is done."""
     disk = torrent.disk
-    if isinstance(torrent.stage, Closing | Dropped):
+    if isinstance(torrent.stage, Closing | Dropped) or disk.storage is None:
         return
     most = max(1, JOB_SIZE // torrent.pieces.geometry.piece_length)
     while disk.to_check and disk.checking < JOBS:
@@ -97,10 +99,16 @@ def _unrecord(engine: Engine, torrent: TorrentState, pieces: Sequence[int]) -> N
     storage = torrent.opened()
 
     def job() -> None:
+        if isinstance(storage, Groups):
+            storage.record([], pieces)
+            return
         for piece in pieces:
             storage.piece(piece).mark_incomplete()
 
-    attempt(engine, torrent, job, lambda _: None, worker=engine.workshop.record)
+    def again() -> None:
+        _unrecord(engine, torrent, pieces)
+
+    attempt(engine, torrent, job, lambda _: None, again, worker=engine.workshop.record)
 
 
 def _through(engine: Engine, torrent: TorrentState) -> None:

@@ -52,6 +52,7 @@ def look(engine: Engine, torrent: TorrentState) -> None:
     sessions, storage, claim = engine.workshop.sessions, disk.storage, disk.claim
     group, disk.unrecorded = disk.unrecorded, []
     key, saved, forget = key_of(torrent), picture(torrent), disk.forget
+    dirty = disk.dirty or bool(saved.partial)
 
     def let_go() -> None:
         try:
@@ -63,7 +64,7 @@ def look(engine: Engine, torrent: TorrentState) -> None:
             if sessions is not None:
                 if forget:
                     sessions.forget(key)
-                else:
+                elif dirty:
                     sessions.save(key, saved)
         finally:
             if claim is not None:
@@ -81,7 +82,7 @@ def look(engine: Engine, torrent: TorrentState) -> None:
 def _leave(engine: Engine, torrent: TorrentState) -> None:
     for peer in list(torrent.swarm.peers.values()):
         leave(engine, peer, "the torrent was closed")
-        engine.turn.outbox("close", peer, peer.link.close, "the torrent was closed")
+        engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "the torrent was closed")
     torrent.disk.to_check.clear()
     if torrent.disk.storage is not None and not torrent.disk.forget:
         for progress in list(torrent.pieces.begun.values()):

@@ -62,11 +62,11 @@ class Core:
         sessions = _open_sessions(config)
         listeners = _listeners(config)
         self.network = NetworkThread(listeners, config.listen_host)
-        call = self.network.call
+        answer = self.network.answer
         cores = os.cpu_count() or 2
-        self._disk = Workers(max(2, min(cores, 8)), "anabranch-disk", call)
-        self._cold = Workers(4, "anabranch-read", call)
-        self._record = Workers(1, "anabranch-record", call)
+        self._disk = Workers(max(2, min(cores, 8)), "anabranch-disk", answer)
+        self._cold = Workers(4, "anabranch-read", answer)
+        self._record = Workers(1, "anabranch-record", answer)
         self._handles = Handles()
         identity = config.identity
         self.engine = Engine(
@@ -145,7 +145,7 @@ class Core:
         """Let a torrent go; `torrent.signals.closed` tells when all of it is done."""
         with self.turn:
             closing.begin(self.engine, torrent, forget=forget)
-        self._look_at_closing()
+        self.network.call(self.network.look_at_closing)
 
     def add_peers(self, torrent: TorrentState, addresses: list[Address], source: str) -> int:
         """Remember candidates; answers how many were new."""
@@ -179,7 +179,7 @@ class Core:
             torrents = list(self.engine.due.closing)
         if not first:
             return True
-        self._look_at_closing()
+        self.network.call(self.network.look_at_closing)
         deadline = time.monotonic() + timeout
         in_time = all(torrent.signals.closed.wait(max(deadline - time.monotonic(), 0.0)) for torrent in torrents)
         for workers in (self._disk, self._cold, self._record):
@@ -189,12 +189,6 @@ class Core:
         if self.engine.workshop.sessions is not None:
             self.engine.workshop.sessions.close()
         return in_time
-
-    def _look_at_closing(self) -> None:
-        try:
-            self.network.call(self.network.look_at_closing)
-        except RuntimeError:  # the loop has ended, and everything with it
-            return
 
     def _known(self, info_hash: InfoHash) -> TorrentState | None:
         with self.turn:

@@ -38,6 +38,9 @@ class Network(Protocol):
     def post(self, action: Callable[..., None], *args: object) -> None:
         """Run the action on the network thread, within a turn, and then send what it queued. Any thread may call."""
 
+    def call(self, action: Callable[..., None], *args: object) -> None:
+        """Run the action on the network thread, outside of turns. Any thread may call."""
+
     def run(self, action: Callable[..., None], *args: object) -> None:
         """The same, at once. Network thread, outside of turns."""
 

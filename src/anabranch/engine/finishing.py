@@ -152,7 +152,8 @@ def ban(engine: Engine, torrent: TorrentState, host: str, piece: int) -> None:
     engine.tell(events.PeerBanned(torrent.info_hash, host, piece))
     for other in engine.torrents.values():
         for peer in [peer for peer in other.swarm.peers.values() if peer.address.host == host]:
-            engine.turn.outbox("close", peer, peer.link.close, f"banned: sent wrong data for piece {piece}")
+            reason = f"banned: sent wrong data for piece {piece}"
+            engine.turn.outbox("close", peer, engine.network.call, peer.link.close, reason)
 
 
 def _forget(engine: Engine, torrent: TorrentState, piece: int) -> None:

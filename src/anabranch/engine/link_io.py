@@ -98,6 +98,10 @@ class SocketLink:
         if not self._closed and self.peer is not None:
             self._guard(self._send)
 
+    def flush_soon(self) -> None:
+        """See Link."""
+        self._host.later(0, self.flush)
+
     def close(self, reason: str) -> None:
         """See Link. The one place where a connection ends."""
         if self._closed:
@@ -235,8 +239,9 @@ class SocketLink:
             if count:
                 payload = talk.sent(count, now)
                 if payload:
-                    peer.flow.up.add(payload, now)
-                    peer.torrent.totals.uploaded += payload
+                    with engine.turn:
+                        peer.flow.up.add(payload, now)
+                        peer.torrent.totals.uploaded += payload
             else:
                 break
         self._write_when_ready()

@@ -31,10 +31,6 @@ def refuse(engine: Engine, torrent: TorrentState | None, address: Address, their
         return "that is ourselves"
     if address in torrent.swarm.peers:
         return "connected already"
-    if theirs is not None and any(
-        peer.peer_id == theirs.peer_id and peer.address.host == address.host for peer in torrent.swarm.peers.values()
-    ):
-        return "connected to this peer already"
     if len(torrent.swarm.peers) >= torrent.policy.most_connections:
         return "enough connections"
     return ""
@@ -63,7 +59,8 @@ def join(
     Raises:
         PeerFault: it may not join; the text says why.
     """
-    reason = refuse(engine, torrent, address, theirs)
+    outgoing = candidate is not None
+    reason = refuse(engine, torrent, address, theirs) or _not_twice(engine, torrent, address, theirs, outgoing)
     if reason:
         raise PeerFault(reason)
     now = engine.clock()
@@ -72,7 +69,7 @@ def join(
     peer = Peer(
         address=address,
         peer_id=theirs.peer_id,
-        outgoing=candidate is not None,
+        outgoing=outgoing,
         torrent=torrent,
         talk=talk,
         link=link,
@@ -97,6 +94,17 @@ def join(
     engine.due.touched.add(peer)
     engine.tell(events.PeerConnected(torrent.info_hash, address, "", peer.outgoing))
     return peer
+
+
+def _not_twice(engine: Engine, torrent: TorrentState, address: Address, theirs: Handshake, outgoing: bool) -> str:
+    """One connection to a peer is enough. When both dialed at once, both keep the one that the greater peer id dialed."""
+    for peer in torrent.swarm.peers.values():
+        if peer.peer_id == theirs.peer_id and peer.address.host == address.host:
+            ours_wins = engine.peer_id > theirs.peer_id
+            if peer.outgoing == outgoing or outgoing != ours_wins:
+                return "connected to this peer already"
+            engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "connected twice")
+    return ""
 
 
 def leave(engine: Engine, peer: Peer, reason: str) -> None:

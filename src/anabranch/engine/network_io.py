@@ -73,7 +73,7 @@ class NetworkThread:
     def start(self, engine: Engine) -> None:
         """Begin to serve."""
         self.engine = engine
-        engine.turn.slices_run_by(self.call)
+        engine.turn.slices_run_by(self.answer)
         ready = threading.Event()
         self.loop.call_soon(ready.set)
         self._thread.start()
@@ -84,9 +84,14 @@ class NetworkThread:
         """Whether the caller is the network thread."""
         return threading.get_ident() == self._thread.ident
 
-    def call(self, action: Callable[[], None]) -> None:
+    def answer(self, action: Callable[[], None]) -> None:
         """Run something on the network thread, outside of turns. Raises RuntimeError when that has ended."""
         self.loop.call_soon_threadsafe(action)
+
+    def call(self, action: Callable[..., None], *args: object) -> None:
+        """See Network."""
+        with suppress(RuntimeError):  # the loop is closed: there is nothing left to act on
+            self.loop.call_soon_threadsafe(action, *args)
 
     def post(self, action: Callable[..., None], *args: object) -> None:
         """See Network."""

@@ -16,7 +16,7 @@ from anabranch.picker import PieceProgress
 from anabranch.storage import Bulk, Completion, Groups, Selects, Sparse, TorrentStorage
 
 from . import events
-from .checking import queue_check
+from .checking import advance, queue_check
 from .engine import Engine
 from .failing import attempt
 from .going_live import set_live
@@ -60,7 +60,7 @@ def open_storage(engine: Engine, torrent: TorrentState) -> None:
             tell_storage(engine, torrent)
         _start(engine, torrent, found, partial)
 
-    attempt(engine, torrent, job, settle, worker=engine.workshop.record)
+    attempt(engine, torrent, job, settle)
 
 
 def look_over(storage: TorrentStorage, count: int) -> Opened:
@@ -96,7 +96,10 @@ def _start(engine: Engine, torrent: TorrentState, found: Opened, partial: Mappin
         queue_check(engine, torrent, to_check.search(1))
         return
     set_live(engine, torrent)
-    engine.turn.outbox("signal", torrent.signals.checked, torrent.signals.checked.set)
+    if torrent.disk.to_check:  # somebody asked for it before there was a storage
+        advance(engine, torrent)
+    else:
+        engine.turn.outbox("signal", torrent.signals.checked, torrent.signals.checked.set)
 
 
 def _restore(torrent: TorrentState, piece: int, bits: bytes, found: Opened) -> None:

@@ -68,13 +68,17 @@ def _blocks(engine: Engine, peer: Peer, event: BlocksLanded, now: float) -> None
         return
     copies = progress.copies
     copied = bool(copies) and any(block in copies for block in range(run.first, run.first + run.blocks))
-    fresh = [run]
     if isinstance(event.token, Aside):
         if progress.got[run.first] or not _move_in(engine, peer, event, event.token, run):
             progress.give_back(run)
             torrent.pieces.refresh(event.piece)
             _waste(peer, event.length)
             return
+    elif torrent.holding.buffers.get((event.piece, run.first // torrent.holding.stretch_blocks)) is not event.token:
+        progress.give_back(run)  # it landed in memory that is not this piece's any more
+        torrent.pieces.refresh(event.piece)
+        _waste(peer, event.length)
+        return
     fresh = progress.gain(run, peer, now)
     if fresh != [run]:
         useful = sum(part.blocks for part in fresh) * BLOCK_SIZE
@@ -199,8 +203,15 @@ def _introduced(engine: Engine, peer: Peer, event: ExtendedHandshake, now: float
     if event.reqq:
         peer.reqq = min(event.reqq, 4096)
     peer.client = event.version or peer.client
-    if event.port and not peer.outgoing:  # where it listens, so that we can call back
-        peer.torrent.swarm.candidates.add(peer.address._replace(port=event.port), "incoming")
+    if event.port and peer.candidate is None:  # where it listens, so that we can call back when this one is lost
+        candidates = peer.torrent.swarm.candidates
+        address = peer.address._replace(port=event.port)
+        candidates.add(address, "incoming")
+        candidate = candidates.get(address)
+        if candidate is not None and not candidate.engaged:
+            candidate.engaged = True
+            candidate.seed = peer.has_all
+            peer.candidate = candidate
 
 
 _ACTS: Mapping[type[Event], Callable[[Engine, Peer, Any, float], None]] = {

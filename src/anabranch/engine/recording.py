@@ -32,10 +32,12 @@ def record(engine: Engine, torrent: TorrentState) -> None:
 
     def refused() -> None:
         disk.recording = False
-        for piece in group:
+        doubtful = group + disk.unrecorded  # the system may have dropped what was written since, too
+        disk.unrecorded = []
+        for piece in doubtful:
             torrent.pieces.set_unknown(piece)
-        disk.to_check.extend(group)
-        disk.check_left += len(group)
+        disk.to_check.extend(doubtful)
+        disk.check_left += len(doubtful)
 
     failing.attempt(
         engine,

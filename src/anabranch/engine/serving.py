@@ -30,7 +30,7 @@ def fill(engine: Engine, peer: Peer) -> None:
     while serving.queue and peer.talk.pending_payload < WATERMARK:
         run = serving.queue[0]
         length = min(run.length, SEND_SIZE - SEND_SIZE % run.block)
-        buffer = engine.sending.take(peer.link.flush)
+        buffer = engine.sending.take(peer.link.flush_soon)
         if buffer is None:
             return
         got = warm.read_warm(offset_of(run.piece) + run.begin, buffer[:length]) if warm else 0

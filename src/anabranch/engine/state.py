@@ -39,6 +39,9 @@ class Link(Protocol):
     def close(self, reason: str) -> None:
         """End the connection. Closing twice does nothing."""
 
+    def flush_soon(self) -> None:
+        """Flush, but not before the caller is through: for those who may have the turn."""
+
     def pause_reading(self, paused: bool) -> None:
         """Stop or go on taking what the peer sends."""
 

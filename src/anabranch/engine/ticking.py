@@ -33,6 +33,7 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
     if disk.unrecorded:
         recording.record(engine, torrent)
     if swarm.peers:
+        disk.dirty = True  # the totals move
         if now >= swarm.rechoke_at:
             unchoking.rechoke(engine, torrent, now)
         for peer in list(swarm.peers.values()):
@@ -55,7 +56,7 @@ def tick_client(engine: Engine) -> None:
 def _look_after(engine: Engine, peer: Peer, now: float) -> None:
     torrent, flow = peer.torrent, peer.flow
     if of_no_use(engine, peer):
-        engine.turn.outbox("close", peer, peer.link.close, "both have everything")
+        engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "both have everything")
         return
     if not peer.talk.outstanding:
         if torrent.pieces.missing_wanted:
@@ -63,7 +64,9 @@ def _look_after(engine: Engine, peer: Peer, now: float) -> None:
         return
     silent = now - max(flow.last_block, flow.asked_at)
     if silent > ZOMBIE_AFTER:
-        engine.turn.outbox("close", peer, peer.link.close, f"did not answer requests for {ZOMBIE_AFTER:.0f} s")
+        engine.turn.outbox(
+            "close", peer, engine.network.call, peer.link.close, f"did not answer requests for {ZOMBIE_AFTER:.0f} s"
+        )
     elif silent > SNUBBED_AFTER and not flow.snubbed:
         flow.snubbed = True
         peer.window.shrink()

@@ -24,7 +24,8 @@ def at_once(engine: Engine, peer: Peer, now: float) -> None:
     torrent = peer.torrent
     if not peer.talk.am_choking or not may_upload(engine, torrent):
         return
-    if sum(not other.talk.am_choking for other in torrent.swarm.peers.values()) < SLOTS:
+    taken = sum(not one.talk.am_choking and one.talk.peer_interested for one in torrent.swarm.peers.values())
+    if taken < SLOTS:
         _unchoke(engine, peer, now)
 
 

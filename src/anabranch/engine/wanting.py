@@ -20,7 +20,9 @@ from .state import TorrentState
 from .unchoking import choke_everybody, rechoke
 
 
-def choose_files(engine: Engine, torrent: TorrentState, priorities: Sequence[Priority], worth: bytes | bytearray) -> None:
+def choose_files(
+    engine: Engine, torrent: TorrentState, priorities: Sequence[Priority], worth: bytes | bytearray
+) -> None:
     """Change what all files are worth; *worth* is what Worth.of_all() made of it."""
     torrent.worth.of_file[:] = priorities
     table = torrent.pieces
@@ -125,7 +127,14 @@ def tell_storage(engine: Engine, torrent: TorrentState) -> None:
     storage = torrent.disk.storage
     if isinstance(storage, Selects):
         selected = torrent.worth.selected()
-        attempt(engine, torrent, lambda: storage.select(selected), lambda _: None, worker=engine.workshop.record)
+        attempt(
+            engine,
+            torrent,
+            lambda: storage.select(selected),
+            lambda _: None,
+            lambda: tell_storage(engine, torrent),
+            worker=engine.workshop.record,
+        )
 
 
 def _sweep(engine: Engine, torrent: TorrentState, pieces: range) -> None:
@@ -164,7 +173,7 @@ def set_max_connections(engine: Engine, torrent: TorrentState, most: int) -> Non
     def apply() -> None:
         peers = sorted(torrent.swarm.peers.values(), key=lambda peer: (peer.flow.last_block, peer.flow.connected_at))
         for peer in peers[: max(len(peers) - most, 0)]:
-            engine.turn.outbox("close", peer, peer.link.close, "fewer connections are allowed")
+            engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "fewer connections are allowed")
 
     engine.turn.outbox("connections allowed", torrent, engine.network.post, apply)
     engine.turn.outbox("dial", engine, engine.network.look_for_peers)
