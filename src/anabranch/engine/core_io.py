@@ -9,11 +9,12 @@ import os
 import random
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bitarray import bitarray
 
-from anabranch.metainfo import Metainfo
+from anabranch.metainfo import Metainfo, where_found
 from anabranch.model import Address, Closed, InfoHash, InputRefused, Misused
 from anabranch.net import RANDOM_BYTES, Bucket, listen
 from anabranch.storage import (
@@ -118,6 +119,7 @@ class Core:
         claim = sessions.claim(key) if sessions is not None else None
         try:
             home = storage or self._home(key.data_path)
+            metainfo = replace(metainfo, info=where_found(metainfo.info, key.data_path))
             torrent = adding.make(
                 metainfo, key.data_path, home, self.engine.pool, self.engine.draw, self.forbidden, policy or Policy()
             )

@@ -56,6 +56,7 @@ class TorrentStats:
         wanted_left: Of the wanted pieces, bytes not verified yet.
         pieces, pieces_complete: Numbers of pieces.
         checked: Part of the pieces to be hashed at start that is through, 0 to 1.
+        check_left: Pieces that wait to be hashed, at start or because the user wished it.
         downloaded, uploaded: Block bytes, over all runs.
         wasted, corrupt: Block bytes received in vain, and of pieces with a wrong hash.
         rate_down, rate_up: Block bytes per second.
@@ -75,6 +76,7 @@ class TorrentStats:
     pieces: int
     pieces_complete: int
     checked: float
+    check_left: int
     downloaded: int
     uploaded: int
     wasted: int
@@ -119,6 +121,7 @@ def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
         pieces=geometry.piece_count,
         pieces_complete=table.complete_count,
         checked=1.0 - torrent.disk.check_left / stage.total if isinstance(stage, Checking) else 1.0,
+        check_left=torrent.disk.check_left,
         downloaded=totals.downloaded,
         uploaded=totals.uploaded,
         wasted=totals.wasted,

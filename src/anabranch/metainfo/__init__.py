@@ -3,6 +3,7 @@
 from .create_io import CREATOR, create
 from .errors import CreateCancelled, MetainfoError
 from .files import FileEntry
+from .found_io import where_found
 from .info import Info
 from .layout import choose_piece_length
 from .load_io import load
@@ -21,4 +22,5 @@ __all__ = [
     "create",
     "load",
     "printable",
+    "where_found",
 ]

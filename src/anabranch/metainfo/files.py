@@ -32,6 +32,7 @@ class FileEntry:
         hidden: It should be hidden, where the system has that.
         symlink: Where a symbolic link would point to, safe components like *path*'s, or None for a real file. For
             show: links out of a torrent are never made and never followed.
+        named: The path as the torrent has it, where *path* is another. Not safe: see where_found().
     """
 
     index: int
@@ -42,6 +43,7 @@ class FileEntry:
     executable: bool = False
     hidden: bool = False
     symlink: tuple[str, ...] | None = None
+    named: tuple[str, ...] | None = None
 
 
 def safe_name(text: str) -> str:
@@ -49,17 +51,17 @@ def safe_name(text: str) -> str:
     return clean(text, windows=_WINDOWS)
 
 
-def single_file(info: Table, name: str) -> FileEntry:
-    """The only file of a torrent that is not a folder.
+def single_file(info: Table, name: str, original: str) -> FileEntry:
+    """The only file of a torrent that is not a folder; *name* is the safe form of *original*.
 
     Raises:
         MetainfoError: it has no usable length.
     """
-    return _entry(info, "the info dictionary", 0, (name,), 0)
+    return _entry(info, "the info dictionary", 0, (name,), 0, (original,))
 
 
-def folder_files(info: Table, name: str) -> tuple[tuple[FileEntry, ...], list[Renamed]]:
-    """The files of a torrent that is a folder, and which of them were renamed.
+def folder_files(info: Table, name: str, folder: str) -> tuple[tuple[FileEntry, ...], list[Renamed]]:
+    """The files of a torrent that is a folder, and which of them were renamed; *name* is the safe form of *folder*.
 
     Raises:
         MetainfoError: a file without a usable length or path, or none at all.
@@ -88,12 +90,15 @@ def folder_files(info: Table, name: str) -> tuple[tuple[FileEntry, ...], list[Re
         path = tuple(map(safe_name, original)) if pad else next(named)
         if path != original and not pad:
             renamed.append((printable("/".join(original)), "/".join(path)))
-        files.append(_entry(table, f"file {index + 1}", index, (name, *path), offset))
+        files.append(_entry(table, f"file {index + 1}", index, (name, *path), offset, (folder, *original)))
         offset += files[-1].length
     return tuple(files), renamed
 
 
-def _entry(table: Table, where: str, index: int, path: tuple[str, ...], offset: int) -> FileEntry:
+def _entry(
+    table: Table, where: str, index: int, path: tuple[str, ...], offset: int, original: tuple[str, ...]
+) -> FileEntry:
+    named = original if original != path else None
     attributes = _attributes(table)
     if b"l" in attributes:
         target = table.get(b"symlink path")
@@ -104,7 +109,7 @@ def _entry(table: Table, where: str, index: int, path: tuple[str, ...], offset: 
     if length < 0:
         raise MetainfoError(f"{where} has a length of {length} bytes")
     if not attributes and not path[-1].startswith(_PAD_NAME):
-        return FileEntry(index, path, offset, length)
+        return FileEntry(index, path, offset, length, named=named)
     return FileEntry(
         index,
         path,
@@ -113,6 +118,7 @@ def _entry(table: Table, where: str, index: int, path: tuple[str, ...], offset: 
         pad=_is_pad(table, path[-1]),
         executable=b"x" in attributes,
         hidden=b"h" in attributes,
+        named=named,
     )
 
 

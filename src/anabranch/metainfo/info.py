@@ -87,7 +87,7 @@ def checked_info(raw: bytes, table: Table) -> Info:
         raise MetainfoError(f"{_WHERE} has no 'name'")
     name = safe_name(original)
     multi = b"files" in table
-    files, renamed = folder_files(table, name) if multi else ((single_file(table, name),), [])
+    files, renamed = folder_files(table, name, original) if multi else ((single_file(table, name, original),), [])
     if name != original:
         renamed.insert(0, (printable(original), name))
     private = table.get(b"private")
