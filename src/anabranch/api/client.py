@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +12,11 @@ from types import TracebackType
 from anabranch.engine import (
     Config,
     Core,
+    Event,
     Feed,
     LockDebug,
     Policy,
     TorrentStats,
-    events,
     stats_of,
 )
 from anabranch.model import Address, InfoHash
@@ -117,6 +117,16 @@ class Client:
         state, _ = self._core.add(resolve(source), data_dir, storage=storage, resume=resume, policy=policy)
         return Torrent(self._core, state)
 
+    def restore(self) -> list[Torrent]:
+        """Add every torrent that is remembered in the state directory, each where its files are.
+
+        A torrent that another process uses is left out. Reads state from the disk, like add().
+
+        Raises:
+            StorageFailed: the stored state cannot be read.
+        """
+        return [Torrent(self._core, state) for state in self._core.restore()]
+
     @property
     def torrents(self) -> list[Torrent]:
         """All torrents, in the order in which they were added."""
@@ -139,13 +149,20 @@ class Client:
         """Where it listens."""
         return self._core.listen_addresses
 
-    def events(self) -> Feed[events.Event]:
+    def events(self) -> Feed[Event]:
         """What happens from now on: read it with `for`, `async for` or get(). Ends when the client closes.
 
         A subscriber that does not read never holds anything up: it loses the oldest events, and hears of each piece
         only the newest.
         """
-        return self._core.engine.feeds.subscribe()
+        return self._core.subscribe()
+
+    def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
+        """Have *callback* run for every event from now on, in order, on a thread of its own.
+
+        It may call anything of the client. What it raises is logged. Call what this gives back to stop it.
+        """
+        return self._core.on_event(callback)
 
     def stats(self) -> ClientStats:
         """Its numbers now. Takes a turn per slice of torrents."""

@@ -8,6 +8,7 @@ from . import events
 from .checking import queue_check
 from .config import Config
 from .core_io import Core, default_state_dir
+from .events import Event
 from .feed_io import Feed
 from .reading import Availability, move_reader, read_verified, stop_waiting, wait_for
 from .saving import resume_data
@@ -22,6 +23,7 @@ __all__ = [
     "Availability",
     "Config",
     "Core",
+    "Event",
     "Feed",
     "LockDebug",
     "PeerStats",

@@ -5,10 +5,12 @@ These calls may be made from any thread but the engine's own.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import socket
 import time
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from anabranch.storage import (
     CompletionStore,
     FileStorage,
     Handles,
+    InUse,
     MemoryCompletion,
     MemoryStorage,
     SessionStore,
@@ -32,11 +35,15 @@ from . import adding, closing, saving
 from .buffers import BufferPool
 from .config import Config
 from .engine import Engine, Limits, Workshop
-from .feed_io import Feeds
+from .events import Event
+from .feed_io import Feed, Feeds
+from .hooks_io import Hooks
 from .network_io import NetworkThread
 from .state import Policy, TorrentState
 from .watch_io import make_turn
 from .workers_io import Workers
+
+log = logging.getLogger(__name__)
 
 _SETTLE = 5.0  # seconds that adding a torrent waits for its former life to end
 
@@ -69,6 +76,9 @@ class Core:
         self._cold = Workers(4, "anabranch-read", answer)
         self._record = Workers(1, "anabranch-record", answer)
         self._handles = Handles()
+        self._feeds: Feeds[Event] = Feeds(self.forbidden)
+        self._hooks = Hooks("anabranch-hooks")
+        self._callbacks: tuple[Callable[[Event], object], ...] = ()
         identity = config.identity
         self.engine = Engine(
             config=config,
@@ -81,7 +91,7 @@ class Core:
             ),
             workshop=Workshop(self._disk, self._cold, self._record, sessions),
             network=self.network,
-            feeds=Feeds(self.forbidden),
+            publisher=self,
             pool=BufferPool(config.max_unverified_bytes),
         )
         self._closed = False
@@ -90,6 +100,42 @@ class Core:
     def forbidden(self) -> bool:
         """Whether the caller must not wait: it is the engine's own thread, or has the turn."""
         return self.network.mine or self.turn.held_by_me
+
+    def publish(self, key: Hashable | None, event: Event) -> None:
+        """See Publisher."""
+        self._feeds.publish(key, event)
+        for callback in self._callbacks:
+            self._hooks.call(callback, event)
+
+    def subscribe(self) -> Feed[Event]:
+        """A feed of what happens from now on."""
+        return self._feeds.subscribe()
+
+    def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
+        """Have *callback* run for each event, in order, on a thread of its own. Answers how to stop that."""
+        with self.turn:
+            self._callbacks += (callback,)
+
+        def stop() -> None:
+            with self.turn:
+                self._callbacks = tuple(one for one in self._callbacks if one is not callback)
+
+        return stop
+
+    def restore(self) -> list[TorrentState]:
+        """Add every torrent that the session store remembers; those that another process uses are left to it."""
+        sessions = self.engine.workshop.sessions
+        restored: list[TorrentState] = []
+        for key in sessions.torrents() if sessions is not None else ():
+            saved = sessions.load(key) if sessions is not None else None
+            if saved is None:
+                continue
+            try:
+                policy = Policy(most_connections=self.config.established_connections)
+                restored.append(self.add(Metainfo.parse(saved.metainfo), key.data_path, policy=policy)[0])
+            except InUse as taken:
+                log.info("not restored torrent=%s reason=%s", key.info_hash, taken)
+        return restored
 
     def add(
         self,
@@ -187,7 +233,8 @@ class Core:
         for workers in (self._disk, self._cold, self._record):
             in_time &= workers.close(drop=True, timeout=max(deadline - time.monotonic(), 0.1))
         in_time &= self.network.stop(max(deadline - time.monotonic(), 0.5))
-        self.engine.feeds.close()
+        self._feeds.close()
+        self._hooks.close(max(deadline - time.monotonic(), 0.1))
         if self.engine.workshop.sessions is not None:
             self.engine.workshop.sessions.close()
         return in_time

@@ -16,7 +16,6 @@ from anabranch.storage import SessionStore
 from .buffers import BufferPool
 from .config import Config
 from .events import Event
-from .feed_io import Feeds
 from .sending import SendPool
 from .state import Peer, TorrentState
 from .turn_io import Turn
@@ -46,6 +45,13 @@ class Network(Protocol):
 
     def look_for_peers(self) -> None:
         """Candidates or room for them came up: dial when the limits allow. Any thread may call."""
+
+
+class Publisher(Protocol):
+    """Where events go."""
+
+    def publish(self, key: Hashable | None, event: Event) -> None:
+        """Tell everybody who listens. Never blocks."""
 
 
 @dataclass(slots=True)
@@ -89,7 +95,7 @@ class Engine:
     limits: Limits
     workshop: Workshop
     network: Network
-    feeds: Feeds[Event]
+    publisher: Publisher
     pool: BufferPool = field(default_factory=BufferPool)
     sending: SendPool = field(default_factory=SendPool)
     torrents: dict[InfoHash, TorrentState] = field(default_factory=dict)
@@ -98,4 +104,4 @@ class Engine:
 
     def tell(self, event: Event, key: Hashable | None = None) -> None:
         """Publish an event after the turn. Events of one key replace each other while unread."""
-        self.turn.outbox("event", event, self.feeds.publish, key, event)
+        self.turn.outbox("event", event, self.publisher.publish, key, event)
