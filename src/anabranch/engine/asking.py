@@ -21,6 +21,8 @@ COPIES = 3  # of one block, at most
 END_GAME_RUN = 16  # blocks that an idle peer is asked for again at a time
 _SKIP = 512  # pieces of the order that a peer may lack before its bitfield is compared as a whole
 _STALLED = 1.0  # seconds without gain after which a piece is copied although the order is not empty
+_PAUSING = 0.1  # seconds without gain after which a piece is copied in the end game: most are through by then
+_BORED = 0.5  # seconds after which an idle peer is asked for copies of whatever is left
 
 
 class Aside:
@@ -77,11 +79,11 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
         if room <= 0 or short:
             break
     if room > 0 and room == before and not talk.outstanding:
-        ending = not len(torrent.pieces.order)  # else somebody can still do something new
-        _ask_copies(torrent, peer, min(room, END_GAME_RUN), now if ending else now - _STALLED)
+        _ask_idle_peer(engine, peer, min(room, END_GAME_RUN), now)
         if short and not talk.outstanding:
             engine.due.starved.add(peer)
     if talk.outstanding != outstanding:
+        peer.flow.idle_since = None
         engine.due.touched.add(peer)
 
 
@@ -185,16 +187,40 @@ def _ask_piece(engine: Engine, peer: Peer, piece: int, room: int, now: float) ->
     return room, short
 
 
-def _ask_copies(torrent: TorrentState, peer: Peer, room: int, before: float) -> None:
-    """Ask an idle peer for blocks that others owe us, of pieces that gained nothing since *before*."""
+def _ask_idle_peer(engine: Engine, peer: Peer, room: int, now: float) -> None:
+    """There is nothing new to ask this peer for: see whether it can help out those who keep us waiting.
+
+    While others can still be asked for something new, only what has stalled is asked for again. In the end game it is
+    what pauses, and after a while everything: a slow peer that dribbles on must not hold up the last piece.
+    """
+    flow, torrent = peer.flow, peer.torrent
+    if flow.idle_since is None:
+        flow.idle_since = now
+    if len(torrent.pieces.order):
+        before = now - _STALLED
+    elif now - flow.idle_since < _BORED:
+        before = now - _PAUSING
+    else:
+        before = now
+    if _ask_copies(torrent, peer, room, before):
+        engine.due.idle.add(peer)
+
+
+def _ask_copies(torrent: TorrentState, peer: Peer, room: int, before: float) -> bool:
+    """Ask for blocks that others owe us, of pieces that gained nothing since *before*. Tells whether there is more."""
     geometry = torrent.pieces.geometry
+    later = False
     for piece, progress in torrent.pieces.begun.items():
         if room <= 0:
-            return
-        if progress.last_gain > before or not (peer.has_all or peer.has[piece]):
+            return False
+        if not (peer.has_all or peer.has[piece]):
+            continue
+        if progress.last_gain > before:
+            later = True
             continue
         for block in progress.ask_again(room, COPIES):
             aside = Aside(geometry.block_length(piece, block))
             peer.talk.request(piece, block * BLOCK_SIZE, [aside.view], aside)
             progress.copy(block)
             room -= 1
+    return later and not peer.talk.outstanding

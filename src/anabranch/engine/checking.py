@@ -20,7 +20,6 @@ from .recording import look_complete, not_complete
 from .stage import Checking, Closing, Dropped
 from .state import TorrentState
 
-JOBS = 2  # of one torrent at a time (the Go engine's PieceHashersPerTorrent)
 JOB_SIZE = 16 * 1024 * 1024  # bytes hashed in one job; at least one piece
 
 
@@ -42,7 +41,7 @@ def advance(engine: Engine, torrent: TorrentState) -> None:
     if isinstance(torrent.stage, Closing | Dropped) or disk.storage is None:
         return
     most = max(1, JOB_SIZE // torrent.pieces.geometry.piece_length)
-    while disk.to_check and disk.checking < JOBS:
+    while disk.to_check and disk.checking < engine.config.piece_hashers_per_torrent:
         _hand_out(engine, torrent, [disk.to_check.popleft() for _ in range(min(most, len(disk.to_check)))])
     if not disk.check_left:
         _through(engine, torrent)

@@ -32,6 +32,7 @@ class Config:
         half_open_connections: Dials under way for a torrent.
         total_half_open_connections: Dials under way in all.
         max_unverified_bytes: Memory for pieces that are not verified yet.
+        piece_hashers_per_torrent: Checks of one torrent under way at a time.
         nominal_dial_timeout, min_dial_timeout: Seconds; the more candidates wait, the shorter.
         handshake_timeout: Seconds from the connection to the end of the handshake.
         drop_mutually_complete_peers: Leave peers that have everything once we have, too.
@@ -57,6 +58,7 @@ class Config:
     half_open_connections: int = 25
     total_half_open_connections: int = 100
     max_unverified_bytes: int = 64 * 1024 * 1024
+    piece_hashers_per_torrent: int = 2
     nominal_dial_timeout: float = 20.0
     min_dial_timeout: float = 3.0
     handshake_timeout: float = 4.0

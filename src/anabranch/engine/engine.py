@@ -79,6 +79,7 @@ class Due:
 
     touched: set[Peer] = field(default_factory=set)  # network thread: have bytes to send
     starved: set[Peer] = field(default_factory=set)  # network thread: could ask if the pool had memory
+    idle: set[Peer] = field(default_factory=set)  # network thread: may be asked for copies soon
     lively: set[TorrentState] = field(default_factory=set)  # have something to do each second
     closing: set[TorrentState] = field(default_factory=set)
 

@@ -117,6 +117,7 @@ def leave(engine: Engine, peer: Peer, reason: str) -> None:
     del swarm.peers[peer.address]
     engine.due.touched.discard(peer)
     engine.due.starved.discard(peer)
+    engine.due.idle.discard(peer)
     give_back(torrent, peer.talk.expected_runs())
     peer.talk.drop_expected()
     peer.serving.queue.clear()

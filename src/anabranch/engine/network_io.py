@@ -18,7 +18,7 @@ from anabranch.model import Address
 from anabranch.net import ACCEPT_PAUSE, DescriptorsExhausted, accept_all, dial
 from anabranch.wire import Greeting, Handshake
 
-from . import closing, dialing, saving, ticking
+from . import asking, closing, dialing, saving, ticking
 from .dialing import Dial
 from .engine import Engine
 from .link_io import PLAIN_SIZE, SocketLink
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds
 SAVE_EVERY = 30.0  # seconds between writes of totals
+_IDLE_LOOK = 0.1  # seconds between looks at peers that wait for the end game
 _CLOSING_LOOK = 0.02  # seconds between looks at torrents that are closing
 
 
@@ -66,6 +67,7 @@ class NetworkThread:
         self._links: set[SocketLink] = set()
         self._thread = threading.Thread(target=self._work, name="anabranch-network", daemon=True)
         self._dialing_soon = False
+        self._idle_timer = False
         self._save_at = 0.0
 
     # Any thread.
@@ -125,6 +127,17 @@ class NetworkThread:
             touched, engine.due.touched = engine.due.touched, set()
             for peer in touched:
                 peer.link.flush()
+
+        if engine.due.idle and not self._idle_timer:
+            self._idle_timer = True
+            self.loop.call_later(_IDLE_LOOK, self._look_at_idle)
+
+    def _look_at_idle(self) -> None:
+        self._idle_timer = False
+        due = self.engine.due
+        idle, due.idle = due.idle, set()
+        for peer in idle:
+            self.run(asking.ask, self.engine, peer, self.clock())
 
     def add_reader(self, sock: socket.socket, act: Callable[[], None]) -> None:
         """See Host."""

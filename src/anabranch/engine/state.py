@@ -56,6 +56,7 @@ class Flow:
     last_block: float = 0.0  # when a block we could use arrived
     asked_at: float = 0.0  # when we last asked while nothing was outstanding, or were unchoked
     unchoked_at: float = float("-inf")  # when we last unchoked it
+    idle_since: float | None = None  # since when it has nothing to do although something is missing
     wasted: int = 0  # bytes that we had already, or never asked for
     snubbed: bool = False
 
