@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anabranch.model import InputRefused
 from anabranch.net import Identity
 from anabranch.storage import ClientStorage
 
@@ -37,6 +38,10 @@ class Config:
         handshake_timeout: Seconds from the connection to the end of the handshake.
         drop_mutually_complete_peers: Leave peers that have everything once we have, too.
         identity: Who we say we are.
+        peer_id: All 20 bytes of the peer id; b"" for the identity's prefix and random ones.
+
+    Raises:
+        InputRefused: a peer id of another length.
     """
 
     data_dir: str | Path = "."
@@ -64,3 +69,8 @@ class Config:
     handshake_timeout: float = 4.0
     drop_mutually_complete_peers: bool = True
     identity: Identity = field(default_factory=Identity)
+    peer_id: bytes = b""
+
+    def __post_init__(self) -> None:
+        if len(self.peer_id) not in (0, 20):
+            raise InputRefused(f"a peer id has 20 bytes, not {len(self.peer_id)}")

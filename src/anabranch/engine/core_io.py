@@ -85,7 +85,7 @@ class Core:
             turn=self.turn,
             clock=time.monotonic,
             draw=random.randrange,
-            peer_id=identity.peer_id(os.urandom(RANDOM_BYTES)),
+            peer_id=config.peer_id or identity.peer_id(os.urandom(RANDOM_BYTES)),
             limits=Limits(
                 Bucket(config.download_rate), Bucket(config.upload_rate), Bucket(config.dial_rate, config.dial_rate)
             ),

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from anabranch.model import Address, PeerFault
+from anabranch.net import Bucket
 from anabranch.wire import Event, Greeting, Handshake
 
 from . import membership, receiving, serving
@@ -27,6 +28,7 @@ RECEIVE_AT_ONCE = 4 * 1024 * 1024  # bytes; what one readable socket may bring b
 SEND_AT_ONCE = 1024 * 1024  # bytes
 PLAIN_SIZE = 256 * 1024  # bytes; the plain way receives into a buffer of this size, shared by all links
 _ROUNDS = 4  # sends in a row before others have their turn
+_LONGEST_PAUSE = 0.5  # seconds waited for a rate before looking again: it may have been changed
 _CAN_SCATTER = hasattr(socket.socket, "recvmsg_into")
 _CAN_GATHER = hasattr(socket.socket, "sendmsg")
 
@@ -52,12 +54,11 @@ class SocketLink:
 
     Args:
         host: The network thread.
-        sock: Connected, or connecting where *connecting* is true; does not block.
+        sock: Connected or connecting; does not block.
         address: The other end.
         greeting: The handshakes.
         torrent: Whom we dialed for; None for a connection that came by itself.
         candidate: Whom we dialed.
-        timer: Ends the attempt when it takes too long.
     """
 
     def __init__(
@@ -81,13 +82,14 @@ class SocketLink:
         self._writing = False
         self._held = False  # the peer is to be slowed: it asked for too much
         self._pause: TimerHandle | None = None  # reading goes on when the rate allows
+        self._send_pause: TimerHandle | None = None  # the same of sending
         self._timer: TimerHandle | None = None
 
     def start(self, timeout: float) -> None:
         """Begin: send what we have to say when the socket takes it, and listen."""
         self._timer = self._host.later(timeout, self._too_late)
         if self._torrent is not None:
-            self._write_when_ready()
+            self._write(True)
         else:
             self._read(True)
 
@@ -109,7 +111,7 @@ class SocketLink:
         self._closed = True
         self._read(False)
         self._write(False)
-        for timer in (self._timer, self._pause):
+        for timer in (self._timer, self._pause, self._send_pause):
             if timer is not None:
                 timer.cancel()
         self._sock.close()
@@ -124,6 +126,8 @@ class SocketLink:
             with engine.turn:
                 self._torrent.swarm.dialing -= 1
                 self._torrent.swarm.candidates.lost(self._candidate, engine.clock(), served=False)
+        else:
+            log.debug("connection refused peer=%s reason=%s", self.address, reason)
         self._host.gone(self)
 
     def pause_reading(self, paused: bool) -> None:
@@ -189,9 +193,10 @@ class SocketLink:
         now = host.engine.clock()
         allowance = RECEIVE_AT_ONCE
         if bucket.limited:
-            allowance = bucket.grant(PLAIN_SIZE, now)
-            if allowance <= 0:
-                self._rest(bucket.ready_at(now) - now)
+            allowance = _granted(bucket, PLAIN_SIZE, now)
+            if not allowance:
+                self._read(False)
+                self._pause = self._host.later(_pause(bucket, now), self._rested)
                 return
         talk = peer.talk
         views = talk.landing(allowance) if _CAN_SCATTER else []
@@ -228,10 +233,11 @@ class SocketLink:
             allowance = SEND_AT_ONCE
             limited = bucket.limited and talk.pending_payload > 0
             if limited:
-                allowance = bucket.grant(min(talk.pending, 64 * 1024), now)
-                if allowance <= 0:
+                allowance = _granted(bucket, min(talk.pending, 64 * 1024), now)
+                if not allowance:
                     self._write(False)
-                    self._host.later(max(bucket.ready_at(now) - now, 0.001), self.flush)
+                    if self._send_pause is None:
+                        self._send_pause = self._host.later(_pause(bucket, now), self._send_rested)
                     return
             count = self._push(talk.outgoing(allowance))
             if limited:
@@ -244,7 +250,7 @@ class SocketLink:
                         peer.torrent.totals.uploaded += payload
             else:
                 break
-        self._write_when_ready()
+        self._write(True)
 
     def _push(self, buffers: list[bytes | memoryview]) -> int:
         try:
@@ -296,17 +302,13 @@ class SocketLink:
             log.exception("link failed peer=%s", self.address)
             self.close("internal error")
 
-    def _rest(self, delay: float) -> None:
-        """The rate is used up: read nothing for a while."""
-        self._read(False)
-        self._pause = self._host.later(max(delay, 0.001), self._rested)
-
     def _rested(self) -> None:
         self._pause = None
         self._read(not self._held and not self._closed)
 
-    def _write_when_ready(self) -> None:
-        self._write(True)
+    def _send_rested(self) -> None:
+        self._send_pause = None
+        self.flush()
 
     def _read(self, on: bool) -> None:
         if on != self._reading:
@@ -323,3 +325,13 @@ class SocketLink:
                 self._host.add_writer(self._sock, self._writable)
             else:
                 self._host.remove_writer(self._sock)
+
+
+def _granted(bucket: Bucket, wanted: int, now: float) -> int:
+    """What may move now of *wanted* bytes; 0 until the rate allows what is worth a system call: else the loop spins."""
+    return bucket.grant(wanted, now) if bucket.ready_at(now) <= now else 0
+
+
+def _pause(bucket: Bucket, now: float) -> float:
+    """Seconds to wait for the rate."""
+    return min(max(bucket.ready_at(now) - now, 0.001), _LONGEST_PAUSE)

@@ -26,13 +26,11 @@ class Geometry:
     total: int
     piece_length: int
     piece_count: int = field(init=False)
-    blocks_per_piece: int = field(init=False)
 
     def __post_init__(self) -> None:
         if self.total < 0 or self.piece_length < 1:
             raise ValueError(f"no torrent has {self.total} bytes in pieces of {self.piece_length}")
         object.__setattr__(self, "piece_count", -(-self.total // self.piece_length))
-        object.__setattr__(self, "blocks_per_piece", -(-self.piece_length // BLOCK_SIZE))
 
     def piece(self, index: int) -> PieceIndex:
         """Admit a number as a piece of this torrent, or raise ValueError (the wire makes that a PeerFault)."""
