@@ -1,0 +1,39 @@
+"""Ctrl-C and SIGTERM: the first asks for an orderly end, the second ends at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType, TracebackType
+from typing import Any
+
+INTERRUPTED = 130  # the exit code; what a shell says of a program that Ctrl-C ended
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SHOW_CURSOR = b"\x1b[?25h\n"  # a live display hides it
+
+
+class Interrupt:
+    """While it is entered, a signal only sets a flag: `seen`. Main thread only."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._before: list[Any] = []
+
+    def __enter__(self) -> Interrupt:
+        self._before = [signal.signal(number, self._come) for number in _SIGNALS]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in zip(_SIGNALS, self._before, strict=True):
+            signal.signal(number, handler)
+
+    def _come(self, number: int, frame: FrameType | None) -> None:
+        if self.seen:
+            if sys.stderr.isatty():
+                os.write(2, _SHOW_CURSOR)
+            os._exit(INTERRUPTED)
+        self.seen = True

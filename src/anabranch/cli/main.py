@@ -1,0 +1,235 @@
+"""The commands as click knows them, and the way in: exit codes, and what is said when something goes wrong.
+
+What a command needs is imported when it runs, so that --help comes at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from anabranch.model import VERSION
+
+from . import logs, options
+from .interrupt import INTERRUPTED
+
+FAILED, MISUSED = 1, 2
+
+_GROUPS = (
+    ("Move data", ("download", "seed")),
+    ("Torrent files", ("create", "show", "verify")),
+    ("See it work", ("demo",)),
+)
+
+
+class _Commands(click.Group):
+    """Lists its commands by what they are for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See click.Group."""
+        for title, names in _GROUPS:
+            rows = [(name, self.commands[name].get_short_help_str(limit=70)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(
+    cls=_Commands,
+    context_settings=_SETTINGS,
+    epilog="""\b
+Examples:
+  anabranch download debian.iso.torrent -d downloads
+  anabranch create photos --tracker https://tracker.example/announce
+  anabranch seed photos.torrent
+  anabranch demo
+
+`anabranch COMMAND --help` tells more about each command.
+""",
+)
+@click.version_option(VERSION, prog_name="anabranch", message="%(prog)s %(version)s")
+@options.log_options
+def commands() -> None:
+    """A BitTorrent client: fetch, share, create and check torrents.
+
+    Ctrl-C ends a command in good order: a download goes on where it stopped when it is started again. The exit code is
+    0 when all was done, 1 when it failed, 2 for bad usage, 130 when interrupted.
+    """
+
+
+@commands.command(
+    epilog="""\b
+Examples:
+  anabranch download debian.iso.torrent -d downloads
+  anabranch download album.torrent --select '*.flac' --select cover.jpg
+  anabranch download big.torrent --peer 192.0.2.7:42069 --limit-down 2M --seed
+"""
+)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.option("--select", metavar="GLOB", multiple=True, help="Fetch only files that match. May be repeated.")
+@click.option("--seed", is_flag=True, help="Go on serving when all is complete.")
+@options.network_options
+def download(**given: Any) -> int:
+    """Fetch what torrents hold.
+
+    SOURCE is a .torrent file. What is in DIR already is used. Ends when everything is complete, unless --seed is given.
+    """
+    from .transfer import download as run
+
+    return run(options.Wishes(**given))
+
+
+@commands.command(
+    epilog="""\b
+Examples:
+  anabranch seed photos.torrent                  the folder "photos" is here
+  anabranch seed a.torrent b.torrent -d /srv/data --limit-up 5M
+"""
+)
+@click.argument("sources", metavar="TORRENT...", nargs=-1, required=True)
+@options.network_options
+def seed(**given: Any) -> int:
+    """Serve what is in DIR, until interrupted.
+
+    What is there is checked first; what was checked before is believed, unless --verify is given. Nothing is fetched.
+    """
+    from .transfer import seed as run
+
+    return run(options.Wishes(**given, seed=True))
+
+
+@commands.command(
+    epilog="""\b
+Examples:
+  anabranch create photos
+  anabranch create disk.iso -o disk.torrent --piece-length 1M --private \\
+      --tracker https://tracker.example/announce
+"""
+)
+@click.argument("path")
+@click.option("-o", "--output", metavar="FILE", help="The file to write, or its directory. Default: NAME.torrent here.")
+@click.option("--piece-length", metavar="N", callback=options.piece_length, help="Power of two from 16K to 256M.")
+@click.option("--v1", "version", flag_value="v1", default=True, help="BitTorrent v1 (default).")
+@click.option("--v2", "version", flag_value="v2", help="Not there yet.")
+@click.option("--hybrid", "version", flag_value="hybrid", help="Not there yet.")
+@click.option("--tracker", metavar="URL", multiple=True, help="Announce URL, best first. May be repeated.")
+@click.option("--webseed", metavar="URL", multiple=True, help="HTTP server with the content. May be repeated.")
+@click.option("--private", is_flag=True, help="Find peers by the trackers only.")
+@click.option("--comment", metavar="TEXT", default="", help="For people to read.")
+@click.option("--source", metavar="TEXT", default="", help="A mark that changes the info hash, as trackers want it.")
+@click.option("--name", metavar="NAME", help="What the torrent is called. Default: the name of PATH.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@options.log_options
+def create(path: str, version: str, tracker: tuple[str, ...], webseed: tuple[str, ...], **given: Any) -> int:
+    """Make a .torrent file of a file or folder.
+
+    A file of that name is replaced, in one step, once everything is hashed.
+    """
+    if version != "v1":
+        raise options.missing(f"{version} torrents are")
+    from .making import Making, make
+
+    return make(Making(path=path, trackers=tracker, webseeds=webseed, **given))
+
+
+@commands.command()
+@click.argument("source")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@options.log_options
+def show(source: str, as_json: bool) -> int:
+    """Print what a .torrent file says: files, hash, trackers, sizes."""
+    from .show import show as run
+
+    return run(source, as_json)
+
+
+@commands.command(
+    epilog="""\b
+Example:
+  anabranch verify photos.torrent -d /srv/data
+"""
+)
+@click.argument("torrent")
+@click.option("-d", "--data", "data_dir", metavar="DIR", default=".", help="Where the files are. Default: here.")
+@click.option(
+    "--storage",
+    type=click.Choice(["file", "mmap", "sqlite", "memory"]),
+    default="file",
+    callback=options.storage_kind,
+    help="Where content is kept; only file can be verified.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but the verdict when something is wrong.")
+@options.log_options
+def verify(torrent: str, data_dir: str, storage: str, quiet: bool) -> int:
+    """Hash everything a torrent should have in DIR; say what is wrong.
+
+    Only reads. Exit code 0 when all is right, else 1.
+    """
+    if storage == "memory":
+        raise click.UsageError("memory keeps nothing that could be verified")
+    from .verifying import verify as run
+
+    return run(torrent, data_dir, quiet)
+
+
+@commands.command()
+@click.option("--size", metavar="N", callback=options.byte_count, default="256M", help="How much. Default: 256M.")
+@options.log_options
+def demo(size: int) -> int:
+    """Share made-up files between two programs on this machine, with proof.
+
+    Makes files and a torrent of them, seeds it, downloads it over loopback, compares every file, and says how fast it
+    was. Everything is in a temporary directory and removed at the end.
+    """
+    from .demo import demo as run
+
+    return run(size)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Answers the exit code: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logs.start("warning")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
+    try:
+        code = commands.main(arguments, prog_name="anabranch", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as bad:
+        bad.show()
+        return MISUSED
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has gone; Python would complain once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
+    except Exception as error:  # noqa: BLE001 # bulkhead: the command line
+        return _explain(error)
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: Exception) -> int:
+    from anabranch.model import TorrentError
+
+    if isinstance(error, TorrentError):
+        text = str(error)
+    elif isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        text = where + (error.strerror or str(error))
+    elif logs.verbose():
+        import logging
+
+        logging.getLogger(__name__).error("internal error", exc_info=error)
+        text = "this is a mistake of ours; please report the lines above"
+    else:
+        text = f"internal error: {type(error).__name__}: {error}; please report it, with what -v prints"
+    print(f"anabranch: {text}", file=sys.stderr)
+    return FAILED

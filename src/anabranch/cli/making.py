@@ -1,0 +1,95 @@
+"""`anabranch create`: a .torrent file for a file or folder, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from anabranch.metainfo import CreateCancelled, Metainfo, create
+from anabranch.model import StorageFailed
+
+from . import words
+from .interrupt import INTERRUPTED, Interrupt
+from .meter import Meter
+
+
+@dataclass(frozen=True)
+class Making:
+    """What is to be made, as metainfo.create() has it; *output* is a file, a directory, or None for the default."""
+
+    path: str
+    output: str | None
+    piece_length: int | None
+    trackers: Sequence[str]
+    webseeds: Sequence[str]
+    private: bool
+    comment: str
+    source: str
+    name: str | None
+    quiet: bool
+
+
+def make(making: Making) -> int:
+    """Make it. Answers the exit code; raises TorrentError."""
+    meter = Meter("hashing", making.quiet)
+    with Interrupt() as interrupt:
+        try:
+            data = create(
+                making.path,
+                piece_length=making.piece_length,
+                trackers=making.trackers,
+                webseeds=making.webseeds,
+                private=making.private,
+                comment=making.comment,
+                source=making.source,
+                name=making.name,
+                progress=meter.update,
+                cancelled=lambda: interrupt.seen,
+            )
+        except CreateCancelled:
+            return INTERRUPTED
+        finally:
+            meter.clear()
+        metainfo = Metainfo.parse(data)
+        info = metainfo.info
+        target = _target(making.output, f"{making.name or os.path.basename(os.path.abspath(making.path))}.torrent")
+        write_whole(target, data)
+    if not making.quiet:
+        print(f"File        {target}")
+        print(f"Info hash   {info.info_hash}")
+        print(f"Pieces      {info.geometry.piece_count} of {words.size(info.geometry.piece_length)}")
+        files = words.counted(sum(not file.pad for file in info.files), "file")
+        print(f"Size        {words.size(info.geometry.total)} ({info.geometry.total} bytes), {files}")
+    return 0
+
+
+def write_whole(target: Path, data: bytes) -> None:
+    """Put a file there in one step, in place of what was there.
+
+    Raises:
+        StorageFailed: the disk said no; what was there is untouched.
+    """
+    unfinished = target.with_name(f".anabranch-{os.getpid()}.unfinished")
+    try:
+        try:
+            with open(unfinished, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, target)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(unfinished)
+            raise
+    except OSError as error:
+        raise StorageFailed(str(target), error.strerror or str(error), error.errno or 0) from error
+
+
+def _target(output: str | None, default: str) -> Path:
+    if output is None:
+        return Path(default)
+    path = Path(output)
+    return path / default if path.is_dir() else path

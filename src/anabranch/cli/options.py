@@ -1,0 +1,210 @@
+"""What the commands' options mean: their types, those that download and seed share, and those that ask for too much.
+
+An option that switches a part off which is not there yet is accepted; one that asks for such a part is bad usage.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from . import logs
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMG]?)", re.IGNORECASE | re.ASCII)
+_FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+_SMALLEST_PIECE, _LARGEST_PIECE = 16 * 1024, 256 * 1024 * 1024
+
+
+def byte_count(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Bytes, or bytes per second: a number above 0 with an optional K, M or G (binary)."""
+    if value is None:
+        return None
+    found = _NUMBER.fullmatch(value)
+    count = int(float(found[1]) * _FACTORS[found[2].upper()]) if found else 0
+    if count < 1:
+        raise click.BadParameter(f"{value!r} is no number above 0 with an optional K, M or G, like 512K or 1.5M")
+    return count
+
+
+def piece_length(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """A length that pieces can have."""
+    length = byte_count(ctx, param, value)
+    if length is not None and (length & (length - 1) or not _SMALLEST_PIECE <= length <= _LARGEST_PIECE):
+        raise click.BadParameter(f"{value!r} is no power of two from 16K to 256M")
+    return length
+
+
+def _host_ports(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    if not values:
+        return ()
+    from anabranch.model import InputRefused, split_host_port
+
+    try:
+        return tuple(map(split_host_port, values))
+    except InputRefused as bad:
+        raise click.BadParameter(str(bad)) from bad
+
+
+def _addresses(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        return ()
+    from anabranch.model import canonical_host
+
+    try:
+        return tuple(map(canonical_host, values))
+    except ValueError as bad:
+        raise click.BadParameter(f"not an IP address: {bad}") from bad
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What was asked of download or seed. Rates in bytes per second."""
+
+    sources: tuple[str, ...]
+    data_dir: str
+    state: str | None
+    peer: tuple[tuple[str, int], ...]
+    port: int | None
+    bind: tuple[str, ...]
+    storage: str
+    limit_down: int | None
+    limit_up: int | None
+    max_peers: int | None
+    verify: bool
+    json: bool
+    quiet: bool
+    seed: bool
+    select: tuple[str, ...] = ()
+
+
+def missing(what: str) -> click.UsageError:
+    """The error of who asks for a part that is not there."""
+    return click.UsageError(f"{what} not there yet in this version")
+
+
+def check_source(text: str) -> None:
+    """Refuse what will name a torrent one day: magnet links, URLs, info hashes. A file of that name is a file."""
+    from os.path import exists
+
+    lower = text.lower()
+    for kind, is_one in (
+        ("magnet links are", lower.startswith("magnet:")),
+        ("URLs of torrents are", lower.startswith(("http://", "https://"))),
+        ("bare info hashes are", bool(re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}|[a-z2-7]{32}", lower))),
+    ):
+        if is_one and not exists(text):
+            raise missing(f"{text[:60]}: {kind}")
+
+
+def _refuse(what: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def look(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        if value:
+            raise missing(what)
+
+    return look
+
+
+def _encryption(ctx: click.Context, param: click.Parameter, value: str) -> None:
+    if value != "off":
+        raise missing(f"encryption ({value}) is")
+
+
+def storage_kind(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Admit a kind of storage that is there."""
+    if value in ("mmap", "sqlite"):
+        raise missing(f"storage {value!r} is")
+    return value
+
+
+def _log_level(ctx: click.Context, param: click.Parameter, value: str | int | None) -> None:
+    if isinstance(value, str):
+        logs.start(value)
+    elif value:
+        logs.start("info" if value == 1 else "debug")
+
+
+def log_options(command: F) -> F:
+    """-v and --log, which every command takes, before and behind its name."""
+    command = click.option(
+        "--log",
+        metavar="LEVEL",
+        type=click.Choice(logs.LEVELS, case_sensitive=False),
+        callback=_log_level,
+        expose_value=False,
+        help=f"Log to stderr: {', '.join(logs.LEVELS)}.",
+    )(command)
+    return click.option(
+        "-v", "--verbose", count=True, callback=_log_level, expose_value=False, help="Same as --log info; -vv: debug."
+    )(command)
+
+
+def _off(part: str, what: str) -> Callable[[F], F]:
+    return click.option(f"--no-{part}", is_flag=True, expose_value=False, help=f"Without {what} (not there yet).")
+
+
+def network_options(command: F) -> F:
+    """The options that download and seed share."""
+    options: list[Callable[[F], F]] = [
+        click.option(
+            "-d", "--data", "data_dir", metavar="DIR", default=".", help="Where the files are. Default: here."
+        ),
+        click.option("--state", metavar="DIR", help="Where progress is kept between runs. Default: your state home."),
+        click.option(
+            "--peer",
+            metavar="HOST:PORT",
+            multiple=True,
+            callback=_host_ports,
+            help="A peer to connect to. May be repeated.",
+        ),
+        click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 for any. Default: 42069."),
+        click.option(
+            "--bind", metavar="ADDR", multiple=True, callback=_addresses, help="Address to listen on. May be repeated."
+        ),
+        click.option(
+            "--storage",
+            type=click.Choice(["file", "mmap", "sqlite", "memory"]),
+            default="file",
+            callback=storage_kind,
+            help="Where content is kept. There are file (default) and memory.",
+        ),
+        click.option(
+            "--limit-down", metavar="RATE", callback=byte_count, help="Most bytes per second to receive: 500K, 1.5M."
+        ),
+        click.option("--limit-up", metavar="RATE", callback=byte_count, help="Most bytes per second to send."),
+        click.option("--max-peers", type=click.IntRange(min=1), metavar="N", help="Most connections of a torrent."),
+        click.option("--verify", is_flag=True, help="Hash all existing data anew first."),
+        click.option("--json", is_flag=True, help="One JSON object per line on stdout."),
+        click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
+        click.option(
+            "--encryption",
+            type=click.Choice(["off", "allow", "prefer", "require"]),
+            default="off",
+            callback=_encryption,
+            expose_value=False,
+            help="There is only off.",
+        ),
+        _off("dht", "the DHT"),
+        _off("pex", "peer exchange"),
+        _off("lsd", "local peer discovery"),
+        _off("utp", "uTP"),
+        click.option(
+            "--no-tcp",
+            is_flag=True,
+            callback=_refuse("peers over anything but TCP are"),
+            expose_value=False,
+            help="Refused: there is nothing but TCP.",
+        ),
+        _off("trackers", "trackers"),
+        _off("webseeds", "web seeds"),
+        _off("portmap", "port mapping"),
+        log_options,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command

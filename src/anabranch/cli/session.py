@@ -1,0 +1,259 @@
+"""A client at work for download and seed: made of the options, watched until its end, ended in time.
+
+Everything is looked at by this one thread several times a second; events only fill in what a look cannot see.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from anabranch.api import Client, Config, Metainfo, Torrent, TorrentError, TorrentStats, events
+from anabranch.metainfo import load
+from anabranch.model import InfoHash
+from anabranch.net import resolve
+
+from . import words
+from .interrupt import INTERRUPTED, Interrupt
+from .options import Wishes, check_source
+from .views import Row, View
+
+DONE = 0
+LOOK_EVERY = 0.05  # seconds
+CLOSE_TIMEOUT = 2.5  # seconds; whoever presses Ctrl-C waits no longer than 3
+RETRY_SECONDS = 10  # how often the engine tries a failed disk again; said in its fault's line
+
+
+class CommandFailed(TorrentError):
+    """The command cannot do what was asked; the text says why."""
+
+
+class Phase(Enum):
+    """How far a torrent is on its way to being used."""
+
+    TO_VERIFY = 1  # opening; then everything will be hashed, because the user wished it
+    TO_CHECK = 2  # what nobody knows of is being hashed, or everything
+    READY = 3
+
+
+@dataclass(slots=True, eq=False)
+class Watched:
+    """A torrent, and what was said of it."""
+
+    torrent: Torrent
+    phase: Phase
+    verifies: bool
+    wanted: int = 0  # bytes of the files that are wanted
+    faults: set[str] = field(default_factory=set)  # said since it last went well
+    recovered: float = 0.0  # when that was heard; pictures of before show the fault still
+    complete: bool = False
+    since: float = field(default_factory=time.monotonic)
+
+
+def load_all(sources: Sequence[str]) -> list[Metainfo]:
+    """Read all torrents before anything is begun; one that is named twice counts once. Raises MetainfoError."""
+    for source in sources:
+        check_source(source)
+    found: dict[InfoHash, Metainfo] = {}
+    for source in sources:
+        metainfo = load(source)
+        found.setdefault(metainfo.info.info_hash, metainfo)
+    return list(found.values())
+
+
+def config_of(wishes: Wishes) -> Config:
+    """The client's settings."""
+    return Config(
+        data_dir=wishes.data_dir,
+        state_dir=wishes.state or "",
+        storage=wishes.storage,
+        listen_host=wishes.bind,
+        listen_port=Config.listen_port if wishes.port is None else wishes.port,
+        listen_port_fixed=wishes.port is not None,
+        download_rate=wishes.limit_down,
+        upload_rate=wishes.limit_up,
+        established_connections=wishes.max_peers or Config.established_connections,
+        seed=wishes.seed,
+    )
+
+
+class Session:
+    """A running client and its torrents, shown in a view.
+
+    Args:
+        wishes: The options.
+        view: Where to tell what happens.
+        interrupt: Whether the user wants an end.
+        ready: Called once for each torrent, when what is wanted of it is to be decided.
+        complete: Called once for each, when all that is wanted is there.
+    """
+
+    def __init__(
+        self,
+        wishes: Wishes,
+        view: View,
+        interrupt: Interrupt,
+        ready: Callable[[Watched], None],
+        complete: Callable[[Watched], None],
+    ) -> None:
+        self.view = view
+        self._wishes = wishes
+        self._interrupt = interrupt
+        self._ready = ready
+        self._complete = complete
+        self._peers = [address for host, port in wishes.peer for address in resolve(host, port)]
+        self.client = Client(config_of(wishes))
+        self._feed = self.client.events()
+        self.watched: dict[InfoHash, Watched] = {}
+
+    def add(self, metainfo: Metainfo, *, download: bool, check_first: bool) -> None:
+        """Make a torrent known; peers are given to it at once.
+
+        Args:
+            metainfo: The torrent.
+            download: Whether it may ask for data once it is ready.
+            check_first: It is ready only when what is on disk is known.
+        """
+        verify = self._wishes.verify
+        torrent = self.client.add(metainfo, check=not verify, download=download and not verify)
+        torrent.allow_download(download and not verify)  # whatever a former run kept of these
+        torrent.allow_upload(True)
+        info = metainfo.info
+        listen = [str(one) for one in self.client.listen_addresses]
+        self.view.tell("added", info.info_hash, name=info.name, listen=listen, cpu=round(time.process_time(), 3))
+        self.view.tell(
+            "metadata",
+            info.info_hash,
+            name=info.name,
+            length=torrent.length,
+            piece_length=info.geometry.piece_length,
+            pieces=torrent.piece_count,
+            files=len(info.files),
+            private=info.private,
+        )
+        phase = Phase.TO_VERIFY if verify else Phase.TO_CHECK if check_first else Phase.READY
+        watched = self.watched[info.info_hash] = Watched(torrent, phase, verify)
+        torrent.add_peers(self._peers)
+        if phase is Phase.READY:
+            self._ready(watched)
+
+    def run(self, ended: Callable[[], bool]) -> int:
+        """Watch until *ended* says so or the user does. Answers the exit code."""
+        draw_at = 0.0
+        while not self._interrupt.seen:
+            began = time.monotonic()
+            self._hear()
+            pictures = {one: one.torrent.cached_stats() for one in self.watched.values()}
+            for watched, picture in pictures.items():
+                self._look(watched, picture)
+            fresh = [one for one in pictures if one.phase is Phase.READY and not one.complete and is_complete(one)]
+            pictures |= {one: one.torrent.stats() for one in fresh}
+            if fresh or began >= draw_at:
+                draw_at = began + self.view.every
+                self.view.draw([self._row(*pair) for pair in pictures.items()])
+            for watched in fresh:
+                watched.complete = True
+                self._complete(watched)
+            if ended():
+                return DONE
+            took = time.monotonic() - began
+            time.sleep(min(max(LOOK_EVERY, 10 * took), 1.0))  # looking at thousands of torrents is work, too
+        return INTERRUPTED
+
+    def close(self) -> bool:
+        """End the client, in time. Says whether it was."""
+        in_time = self.client.close(CLOSE_TIMEOUT)
+        if not in_time:
+            self.view.fault("not everything was saved in time: what is missing will be checked at the next start")
+        return in_time
+
+    def _look(self, watched: Watched, picture: TorrentStats) -> None:
+        torrent = watched.torrent
+        self._look_at_fault(watched, picture)
+        if watched.phase is not Phase.READY and torrent.checked.is_set:
+            if watched.phase is Phase.TO_VERIFY:
+                watched.phase = Phase.TO_CHECK
+                torrent.verify()
+            else:
+                watched.phase = Phase.READY
+                self._ready(watched)
+
+    def _look_at_fault(self, watched: Watched, picture: TorrentStats) -> None:
+        if picture.stage == "failed" and picture.error not in watched.faults and picture.at >= watched.recovered:
+            watched.faults.add(picture.error)
+            line = f"{picture.name}: {picture.error}; trying again every {RETRY_SECONDS} s"
+            self.view.fault(line, picture.info_hash)
+        elif picture.stage in ("checking", "live"):
+            self._recovered(watched)
+
+    def _recovered(self, watched: Watched) -> None:
+        if watched.faults:
+            watched.faults.clear()
+            watched.recovered = time.monotonic()
+            self.view.tell("recovered", watched.torrent.info_hash, f"{watched.torrent.name}: goes on")
+
+    def _hear(self) -> None:
+        """Tell what a look does not show."""
+        while len(self._feed):
+            event = self._feed.get(0.0)
+            match event:
+                case events.Recovered():  # a look may come too late to see both
+                    self._recovered(self.watched[event.torrent])
+                case events.PeerConnected():
+                    self.view.tell(
+                        "peer", event.torrent, address=str(event.peer), client=event.client, outgoing=event.outgoing
+                    )
+                case events.PeerLost():
+                    self.view.tell("peer_lost", event.torrent, address=str(event.peer), reason=event.reason)
+                case events.PieceFailed():
+                    self.view.tell("piece_failed", event.torrent, piece=event.piece)
+                case events.PeerBanned():
+                    self.view.tell("banned", event.torrent, host=event.host, piece=event.piece)
+
+    def _row(self, watched: Watched, picture: TorrentStats) -> Row:
+        total = picture.wanted
+        done = total - picture.wanted_left
+        if not total:
+            total = picture.length
+            done = min(picture.pieces_complete * watched.torrent.info.geometry.piece_length, total)
+        share = done / total if total else 1.0
+        stage = picture.stage
+        left = None
+        if stage == "checking":
+            share = picture.checked
+        elif watched.phase is Phase.TO_CHECK and watched.verifies and stage == "live":
+            stage, share = "checking", 1.0 - picture.check_left / max(picture.pieces, 1)
+        elif picture.wanted_left and picture.rate_down >= 1:
+            left = picture.wanted_left / picture.rate_down
+        return Row(
+            torrent=picture.info_hash,
+            name=picture.name,
+            state=self._state(watched, picture, stage, left),
+            stage=stage,
+            done=done,
+            total=total,
+            share=share,
+            rate_down=picture.rate_down,
+            rate_up=picture.rate_up,
+            peers=picture.peers,
+            seeds=picture.seeds,
+            left=left,
+        )
+
+    def _state(self, watched: Watched, picture: TorrentStats, stage: str, left: float | None) -> str:
+        if stage != "live":
+            return stage
+        if watched.complete or not picture.wanted_left:
+            return "seeding" if self._wishes.seed else "complete"
+        if left is not None:
+            return f"{words.span(left)} left"
+        return "waiting" if picture.peers else "no peers"
+
+
+def is_complete(watched: Watched) -> bool:
+    """Whether every byte that is wanted is there for good; empty files are there as soon as the torrent is live."""
+    if not watched.wanted:
+        return watched.torrent.stats().stage == "live"
+    return watched.torrent.complete.is_set

@@ -1,0 +1,143 @@
+"""`anabranch download` and `anabranch seed`: what each wants of its torrents, says of them, and when it ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+
+from anabranch.api import Metainfo, Priority
+from anabranch.metainfo import printable
+from anabranch.model import InfoHash
+
+from . import words
+from .interrupt import Interrupt
+from .options import Wishes
+from .session import CommandFailed, Session, Watched, load_all
+from .views import choose
+
+_NAMES_SHOWN = 10  # files named when a pattern matches none
+
+
+def download(wishes: Wishes) -> int:
+    """Fetch torrents. Answers the exit code; raises TorrentError."""
+    torrents = load_all(wishes.sources)
+    selections = {one.info.info_hash: selection(one, wishes.select) for one in torrents}
+
+    def ready(watched: Watched) -> None:
+        torrent = watched.torrent
+        chosen = selections[torrent.info_hash]
+        files = torrent.info.files
+        watched.wanted = sum(file.length for file in files if file.index in chosen and not file.pad)
+        torrent.set_priorities(
+            [max(file.priority, Priority.NORMAL) if file.index in chosen else Priority.NONE for file in torrent.files]
+        )
+        torrent.allow_download(True)
+
+    def complete(watched: Watched) -> None:
+        took = time.monotonic() - watched.since
+        name, top = watched.torrent.name, watched.torrent.info.files[0].path[0]
+        where = printable(os.path.join(watched.torrent.data_dir, top)) if wishes.storage == "file" else "memory"
+        line = f"complete: {name}, {words.size(watched.wanted)}" + (f" in {words.span(took)}" if took >= 1 else "")
+        session.view.tell(
+            "complete",
+            watched.torrent.info_hash,
+            f"{line} -> {where}",
+            length=watched.wanted,
+            seconds=round(took, 3),
+            cpu=round(time.process_time(), 3),
+        )
+
+    def ended() -> bool:
+        return not wishes.seed and all(one.complete for one in session.watched.values())
+
+    with Interrupt() as interrupt:
+        view = choose(as_json=wishes.json, quiet=wishes.quiet)
+        try:
+            session = Session(wishes, view, interrupt, ready, complete)
+            return _run(session, torrents, interrupt, ended, download=True)
+        finally:
+            view.close()
+
+
+def seed(wishes: Wishes) -> int:
+    """Serve what is there of torrents, until interrupted. Answers the exit code; raises TorrentError."""
+    torrents = load_all(wishes.sources)
+    useful: dict[InfoHash, bool] = {}
+
+    def ready(watched: Watched) -> None:
+        torrent = watched.torrent
+        picture = torrent.stats()
+        addresses = [str(one) for one in session.client.listen_addresses]
+        useful[picture.info_hash] = bool(picture.pieces_complete or not picture.pieces)
+        if not useful[picture.info_hash]:
+            lack = f"nothing of {picture.name} is in {torrent.data_dir}"
+            if len(torrents) == 1:
+                raise CommandFailed(lack)
+            session.view.fault(lack, picture.info_hash)
+            return
+        line = f"seeding {picture.name} on {', '.join(addresses)}"
+        if picture.pieces_complete < picture.pieces:
+            line += f" ({words.percent(picture.pieces_complete, picture.pieces)} of it is here)"
+        session.view.tell(
+            "seeding",
+            picture.info_hash,
+            line,
+            addresses=addresses,
+            pieces=picture.pieces,
+            pieces_complete=picture.pieces_complete,
+            cpu=round(time.process_time(), 3),
+        )
+
+    def ended() -> bool:
+        if len(useful) == len(torrents) and not any(useful.values()):
+            raise CommandFailed("there is nothing to seed")
+        return False
+
+    with Interrupt() as interrupt:
+        view = choose(as_json=wishes.json, quiet=wishes.quiet)
+        try:
+            session = Session(wishes, view, interrupt, ready, lambda watched: None)
+            return _run(session, torrents, interrupt, ended, download=False)
+        finally:
+            view.close()
+
+
+def _run(
+    session: Session, torrents: Sequence[Metainfo], interrupt: Interrupt, ended: Callable[[], bool], *, download: bool
+) -> int:
+    try:
+        for metainfo in torrents:
+            if interrupt.seen:
+                break
+            session.add(metainfo, download=download, check_first=not download)
+        return session.run(ended)
+    finally:
+        session.close()
+
+
+def selection(metainfo: Metainfo, patterns: Sequence[str]) -> set[int]:
+    """The numbers of the files that a pattern matches: by the path below the torrent's folder, or the whole path.
+
+    Raises:
+        CommandFailed: there are patterns, and no file matches any.
+    """
+    files = metainfo.info.files
+    if not patterns:
+        return {file.index for file in files}
+    found = {
+        file.index
+        for file in files
+        if not file.pad
+        for path in ("/".join(file.path), "/".join(file.path[1:]))
+        if any(fnmatchcase(path, pattern) for pattern in patterns)
+    }
+    if not found:
+        names = ["/".join(file.path[1:] or file.path) for file in files if not file.pad]
+        more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+        raise CommandFailed(
+            f"{metainfo.info.name}: no file matches {' or '.join(patterns)}; "
+            f"its files are {', '.join(names[:_NAMES_SHOWN])}{more}"
+        )
+    return found

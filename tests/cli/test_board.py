@@ -1,0 +1,56 @@
+"""The live table, drawn on a terminal that is only text."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from anabranch.cli.board import table
+from anabranch.cli.views import Row
+from anabranch.model import InfoHash
+
+
+def row(number: int, rate: float = 0.0) -> Row:
+    return Row(
+        torrent=InfoHash(number.to_bytes(20, "big")),
+        name=f"torrent {number:02} with a name that is longer than there is room for",
+        state="59m59s left" if rate else "no peers",
+        stage="live",
+        done=1,
+        total=2,
+        share=0.5,
+        rate_down=rate,
+        rate_up=rate,
+        peers=12,
+        seeds=1,
+        left=3599.0 if rate else None,
+    )
+
+
+def drawn(rows: list[Row], most: int) -> list[str]:
+    console = Console(file=StringIO(), width=80, legacy_windows=False)
+    console.print(table(rows, most))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("count", [1, 5, 30])
+def test_a_torrent_is_one_line_of_80_columns(count: int) -> None:
+    """And everything that matters is in it."""
+    lines = drawn([row(number, 1023.9 * 1024**2) for number in range(count)], 40)
+    assert len(lines) == count + (count > 1)
+    for line in lines[:count]:
+        assert len(line) <= 80
+        for word in ("torrent ", "50%", "1023.9 MiB/s", "12p", "59m59s"):
+            assert word in line
+
+
+def test_where_not_all_fit_those_that_move_are_shown() -> None:
+    """The rest are counted."""
+    lines = drawn([row(number, 5000.0 if number == 29 else 0.0) for number in range(30)], 10)
+    assert len(lines) == 11
+    assert "torrent 29" in lines[0]
+    assert lines[-2].startswith("... and 21 more")
+    assert lines[-1].startswith("30 torrents, 0 complete, down 4.9 KiB/s")

@@ -1,0 +1,85 @@
+"""The command line as a whole: help, bad usage, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from anabranch import VERSION
+from programs import command, environment, run
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    """A newcomer sees the commands and examples."""
+    assert run(tmp_path, "--version").stdout == f"anabranch {VERSION}\n"
+    told = run(tmp_path, "--help")
+    assert told.returncode == 0
+    for word in ("download", "seed", "create", "show", "verify", "demo", "Examples:"):
+        assert word in told.stdout
+
+
+@pytest.mark.parametrize("name", ["download", "seed", "create", "show", "verify", "demo"])
+def test_every_command_explains_itself(tmp_path: Path, name: str) -> None:
+    """Also with -h."""
+    told = run(tmp_path, name, "-h")
+    assert told.returncode == 0
+    assert "Usage: anabranch " + name in told.stdout
+
+
+def test_help_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    """It has to come at once: no engine, no loop, nothing that draws."""
+    told = subprocess.run(
+        [sys.executable, "-X", "importtime", *command("--help")[1:]],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in told.stderr.splitlines()}
+    assert loaded.isdisjoint({"anabranch.api", "anabranch.engine", "asyncio", "uvloop", "rich", "sqlite3"})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "announce http://x 00",
+        "download",
+        "download magnet:?xt=urn:btih:00",
+        "download http://example.org/x.torrent",
+        "download 0123456789012345678901234567890123456789",
+        "download x --storage mmap",
+        "download x --storage sqlite",
+        "download x --encryption require",
+        "download x --no-tcp",
+        "download x --limit-down fast",
+        "download x --limit-up 0",
+        "download x --peer 127.0.0.1",
+        "download x --peer ::1:80",
+        "download x --bind localhost",
+        "download x --port 70000",
+        "download x --max-peers 0",
+        "create x --v2",
+        "create x --hybrid",
+        "create x --piece-length 100K",
+        "create x --piece-length 8K",
+        "verify x --storage memory",
+        "--log loud show x",
+    ],
+)
+def test_bad_usage_is_2(tmp_path: Path, line: str) -> None:
+    """Also what asks for a part that is not there yet."""
+    told = run(tmp_path, *line.split())
+    assert told.returncode == 2, told.stderr
+    assert told.stdout == ""
+    assert "Traceback" not in told.stderr
+
+
+def test_parts_that_are_not_there_can_be_switched_off(tmp_path: Path) -> None:
+    """So that a script written for later versions runs today; here it fails for want of its torrent only."""
+    parts = ["dht", "pex", "lsd", "utp", "trackers", "webseeds", "portmap"]
+    told = run(tmp_path, "-v", "download", "x.torrent", "--encryption", "off", *(f"--no-{part}" for part in parts))
+    assert (told.returncode, told.stderr) == (1, "anabranch: x.torrent: No such file or directory\n")
