@@ -25,8 +25,8 @@ lint: .venv/tools ## Check style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-interop: .venv/tools ## Run only the tests against real BitTorrent programs
-	$(BIN)/python -m pytest -m "interop and not deep" $(PYTEST)
+interop: .venv/tools ## Run all tests against real BitTorrent programs, the long ones too
+	$(BIN)/python -m pytest -m interop $(PYTEST)
 
 deep: .venv/tools ## Run the long tests, one after the other: they measure
 	$(BIN)/python -m pytest -m deep $(PYTEST)

@@ -220,7 +220,7 @@ def without_docstring(source: Source) -> Iterator[str]:
 def test_of_nothing(source: Source, modules: frozenset[str]) -> Iterator[str]:
     """tests/ROOM/test_NAME.py tests src/.../ROOM/NAME.py or NAME_io.py; *_ASPECT may follow. *modules*: "room/name"."""
     parts = PurePosixPath(source.path).parts
-    if len(parts) != 3 or not parts[2].startswith("test_") or parts[1] in ("interop", "cli"):
+    if len(parts) != 3 or not parts[2].startswith("test_") or parts[1] in ("interop", "resilience", "cli"):
         return
     subject = source.name.removeprefix("test_")
     while subject:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anabranch.api import Address, Client, Config, Torrent, events
+from anabranch.engine import Feed
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -51,7 +52,12 @@ def finished(torrent: Torrent, timeout: float = 60.0) -> None:
         raise TimeoutError(f"not complete within {timeout} s: {torrent.stats()} {torrent.peers()}")
 
 
-def stages(feed: events.Event | Any) -> list[str]:
+def until_downloaded(torrent: Torrent, length: int) -> None:
+    """Wait until the torrent has received *length* bytes, over all its runs."""
+    until(lambda: torrent.stats().downloaded >= length)
+
+
+def stages(feed: Feed[events.Event]) -> list[str]:
     """The stages that a feed has told so far, in order."""
     told: list[str] = []
     while len(feed):

@@ -147,17 +147,23 @@ class LibtorrentPeer:
         self._answers.put("")
 
 
-def make_torrent(content: Path, piece_length: int = 0, trackers: tuple[str, ...] = ()) -> bytes:
+def make_torrent(
+    content: Path, piece_length: int = 0, trackers: tuple[str, ...] = (), *, in_order: bool = False
+) -> bytes:
     """A v1 .torrent of a file or folder, made by libtorrent; its save path is *content*'s parent.
 
     Args:
         content: File or folder.
         piece_length: Bytes; 0 lets libtorrent choose.
         trackers: Announce URLs, each a tier.
+        in_order: Sort a folder's files by their names, instead of taking them as the directory gives them.
     """
     import libtorrent as lt  # only here: whoever asks for a peer keeps libtorrent out of the test's own memory
 
-    torrent = lt.create_torrent(lt.list_files(str(content)), piece_length, lt.create_torrent.v1_only)
+    files = lt.list_files(str(content))
+    if in_order:
+        files.sort(key=lambda file: Path(file.filename).parts)
+    torrent = lt.create_torrent(files, piece_length, lt.create_torrent.v1_only)
     for tier, url in enumerate(trackers):
         torrent.add_tracker(url, tier)
     lt.set_piece_hashes(torrent, str(content.parent))

@@ -182,14 +182,24 @@ def test_recorded_pieces_whose_files_are_gone_or_short_are_incomplete(tmp_path: 
 
 def test_a_piece_that_cannot_be_there_needs_no_hashing(tmp_path: Path) -> None:
     small = torrent(8192, named("a", 3 * 8192), named("b", 8192), named("c", 100))
-    (tmp_path / "a").write_bytes(b"x" * 8192)
-    with (tmp_path / "a").open("r+b") as file:
+    (tmp_path / "a.part").write_bytes(b"x" * 8192)
+    with (tmp_path / "a.part").open("r+b") as file:
         file.truncate(3 * 8192)
     (tmp_path / "c").write_bytes(b"x" * 40)
     storage = FileStorage(tmp_path).open(small, HASH)
     assert storage.completions()[0].to01() == "00011"
     assert [storage.piece(piece).completion() for piece in (0, 3)] == [Completion.UNKNOWN, Completion.INCOMPLETE]
     assert [storage.present(piece) for piece in range(5)] == [True, False, False, False, True]
+
+
+def test_holes_of_a_file_that_was_whole_are_zeros_to_be_hashed(tmp_path: Path) -> None:
+    """The image of a disk that somebody copied sparsely: nothing of it is missing."""
+    small = torrent(8192, named("a", 3 * 8192), named("b", 8192))
+    (tmp_path / "a").write_bytes(b"x" * 8192)
+    with (tmp_path / "a").open("r+b") as file:
+        file.truncate(3 * 8192)
+    storage = FileStorage(tmp_path).open(small, HASH)
+    assert [storage.present(piece) for piece in range(4)] == [True, True, True, False]
 
 
 def test_a_file_that_was_cut_behind_our_back_is_named(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anabranch.engine import Core, TorrentState, choose_pieces, queue_check
-from anabranch.model import Priority
+from anabranch.engine import Core, TorrentState, choose_pieces, want_check
+from anabranch.model import Priority, no_pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +77,7 @@ class Piece:
 
     def verify(self) -> None:
         """Have it hashed. `torrent.checked` tells when that is done."""
-        self._core.network.post(queue_check, self._core.engine, self._torrent, [self.index])
+        pieces = no_pieces(self._torrent.pieces.geometry.piece_count)
+        pieces[self.index] = True
+        with self._core.turn:
+            want_check(self._core.engine, self._torrent, pieces)

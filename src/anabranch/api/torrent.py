@@ -16,13 +16,13 @@ from anabranch.engine import (
     choose_pieces,
     peer_stats,
     picture_of,
-    queue_check,
     resume_data,
     set_max_connections,
     stats_of,
+    want_check,
 )
 from anabranch.metainfo import Info, Metainfo
-from anabranch.model import Address, InfoHash, InputRefused, Priority, canonical_host
+from anabranch.model import Address, InfoHash, InputRefused, Priority, all_pieces, canonical_host
 from anabranch.streaming import Reader
 
 from .file import File
@@ -191,8 +191,7 @@ class Torrent:
     def verify(self) -> None:
         """Have everything hashed anew; `checked` is set when that is done, and what is wrong is fetched again."""
         with self._core.turn:
-            self._state.signals.checked.clear()
-        self._core.network.post(queue_check, self._core.engine, self._state, range(self.piece_count))
+            want_check(self._core.engine, self._state, all_pieces(self.piece_count))
 
     def resume_data(self) -> bytes:
         """Everything another client needs to go on with the same files without hashing: give it to add(resume=)."""

@@ -5,7 +5,7 @@ pictures and events are what it gives out.
 """
 
 from . import events
-from .checking import queue_check
+from .checking import want_check
 from .config import Config
 from .core_io import Core, default_state_dir
 from .events import Event
@@ -42,11 +42,11 @@ __all__ = [
     "move_reader",
     "peer_stats",
     "picture_of",
-    "queue_check",
     "read_verified",
     "resume_data",
     "set_max_connections",
     "stats_of",
     "stop_waiting",
     "wait_for",
+    "want_check",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from anabranch.metainfo import Metainfo
-from anabranch.model import Priority
+from anabranch.model import Priority, no_pieces
 from anabranch.storage import Claim, ClientStorage, SavedTorrent
 
 from . import events
@@ -40,7 +40,7 @@ def make(
         worth=Worth(info.geometry, info.files),
         holding=Holding(pool.stretch_size(info.geometry)),
         signals=Signals(Signal(forbidden), Signal(forbidden), Signal(forbidden), Signal(forbidden)),
-        disk=Disk(home),
+        disk=Disk(home, no_pieces(info.geometry.piece_count)),
         policy=policy,
     )
 

@@ -61,7 +61,7 @@ def show_interest(engine: Engine, peer: Peer) -> None:
 
 def ask(engine: Engine, peer: Peer, now: float) -> None:
     """Fill the peer's request window. Asks in runs: a window that is nearly full is left alone."""
-    if not may_ask(peer):
+    if not may_ask(peer) or now < peer.flow.resting_until:
         return
     talk = peer.talk
     size = peer.window.size(peer.reqq)
@@ -70,7 +70,7 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
     if room <= 0 or (outstanding and room * 8 < size):
         return
     torrent = peer.torrent
-    if not outstanding:
+    if not outstanding and not peer.flow.snubbed:  # to be asked again is no answer
         peer.flow.asked_at = now
     before = room
     short = False
@@ -95,8 +95,8 @@ def ask_everybody(engine: Engine, torrent: TorrentState, now: float) -> None:
 
 
 def ask_idle(engine: Engine, torrent: TorrentState, now: float) -> None:
-    """Blocks became free: those that have nothing to do look at them."""
-    for peer in torrent.swarm.peers.values():
+    """Blocks became free: those that have nothing to do look at them, who keep us waiting last."""
+    for peer in sorted(torrent.swarm.peers.values(), key=lambda peer: peer.flow.snubbed):
         if not peer.talk.outstanding:
             show_interest(engine, peer)
             ask(engine, peer, now)
@@ -141,10 +141,8 @@ def _pieces_for(torrent: TorrentState, peer: Peer, room: int) -> list[int]:
     for piece in table.order.scan():
         if not (has_all or has[piece]):
             skipped += 1
-            if skipped == _SKIP and not found:
+            if skipped == _SKIP:
                 both = table.order.members & has
-                if not both.any():
-                    break
                 if both.count() < _SKIP:
                     return sorted(both.search(1), key=lambda one: table.standing(one).key)
             continue

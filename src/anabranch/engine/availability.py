@@ -40,13 +40,16 @@ def begin_all(peer: Peer) -> None:
         peer.candidate.seed = True
 
 
-def one_more(peer: Peer, piece: int) -> None:
-    """The peer got a piece."""
+def one_more(engine: Engine, peer: Peer, piece: int) -> None:
+    """The peer got a piece; with the last one it becomes a seed."""
     if peer.has_all or peer.has[piece]:
         return
     peer.has[piece] = True
     if piece < peer.counted:
         peer.torrent.pieces.count_have(piece, 1)
+    if peer.has.all():
+        forget(engine, peer)
+        begin_all(peer)
 
 
 def one_less(engine: Engine, peer: Peer, piece: int) -> None:

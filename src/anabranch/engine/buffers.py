@@ -37,10 +37,11 @@ class BufferPool:
         self._idle_size = 0
 
     def stretch_size(self, geometry: Geometry) -> int:
-        """Size of the buffers that this torrent's pieces rest in: the piece length, or STRETCH_SIZE."""
+        """Size of the buffers that this torrent's pieces rest in: the piece length, or whole blocks, at most STRETCH_SIZE."""
         length = geometry.piece_length
         if length > self.limit // _LARGE:
-            return min(STRETCH_SIZE, length)
+            largest = max(self.limit // _LARGE, BLOCK_SIZE)
+            return min(STRETCH_SIZE, largest // BLOCK_SIZE * BLOCK_SIZE, length)
         return length
 
     def take(self, size: int) -> Buffer | None:

@@ -6,11 +6,15 @@ steadily and a cancel takes effect at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import islice
+
+from bitarray import bitarray
 
 from anabranch.storage import Groups
 
 from . import events
+from .asking import ask_everybody
 from .engine import Engine
 from .failing import attempt
 from .finishing import tell_everybody
@@ -21,17 +25,28 @@ from .stage import Checking, Closing, Dropped
 from .state import TorrentState
 
 JOB_SIZE = 16 * 1024 * 1024  # bytes hashed in one job; at least one piece
+MOST_PIECES = 1024  # of one job: what it found is settled in one turn
 
 
-def queue_check(engine: Engine, torrent: TorrentState, pieces: Iterable[int]) -> None:
+def want_check(engine: Engine, torrent: TorrentState, pieces: bitarray) -> None:
+    """Have these pieces hashed because the user wishes it. Any thread; `checked` is not set from here on until then."""
+    if not isinstance(torrent.stage, Closing | Dropped):
+        torrent.signals.checked.clear()
+        engine.turn.outbox("check", pieces, engine.network.post, queue_check, engine, torrent, pieces)
+
+
+def queue_check(engine: Engine, torrent: TorrentState, pieces: bitarray) -> None:
     """Have these pieces hashed, each once."""
     disk = torrent.disk
-    queued = set(disk.to_check)
-    fresh = [piece for piece in pieces if piece not in queued and piece not in torrent.pieces.busy]
+    if isinstance(torrent.stage, Closing | Dropped):
+        return
+    fresh = pieces & ~disk.to_check
+    for piece in torrent.pieces.busy:
+        fresh[piece] = False
     if not disk.check_left:
         engine.turn.outbox("signal clear", torrent.signals.checked, torrent.signals.checked.clear)
-    disk.to_check.extend(fresh)
-    disk.check_left += len(fresh)
+    disk.to_check |= fresh
+    disk.check_left += fresh.count()
     advance(engine, torrent)
 
 
@@ -40,9 +55,13 @@ def advance(engine: Engine, torrent: TorrentState) -> None:
     disk = torrent.disk
     if isinstance(torrent.stage, Closing | Dropped) or disk.storage is None:
         return
-    most = max(1, JOB_SIZE // torrent.pieces.geometry.piece_length)
-    while disk.to_check and disk.checking < engine.config.piece_hashers_per_torrent:
-        _hand_out(engine, torrent, [disk.to_check.popleft() for _ in range(min(most, len(disk.to_check)))])
+    most = min(max(1, JOB_SIZE // torrent.pieces.geometry.piece_length), MOST_PIECES)
+    while disk.checking < engine.config.piece_hashers_per_torrent:
+        group = list(islice(disk.to_check.search(1), most))
+        if not group:
+            break
+        disk.to_check[group] = False
+        _hand_out(engine, torrent, group)
     if not disk.check_left:
         _through(engine, torrent)
 
@@ -51,20 +70,24 @@ def _hand_out(engine: Engine, torrent: TorrentState, group: list[int]) -> None:
     disk, info, storage = torrent.disk, torrent.metainfo.info, torrent.opened()
     geometry = torrent.pieces.geometry
     hashes = [info.hash_of(piece) for piece in group]
+    before = [torrent.pieces.complete[piece] for piece in group]
     disk.checking += 1
 
     def settle(results: list[bool]) -> None:
         disk.checking -= 1
         disk.check_left -= len(group)
-        for piece, good in zip(group, results, strict=True):
-            if piece not in torrent.pieces.busy and piece not in torrent.pieces.begun:
+        table = torrent.pieces
+        for piece, good, was in zip(group, results, before, strict=True):
+            # What was received meanwhile is younger than what the check has seen.
+            if piece not in table.busy and piece not in table.begun and table.complete[piece] == was:
                 _found(engine, torrent, piece, good)
         torrent.totals.hashed += sum(map(geometry.length_of, group))
         advance(engine, torrent)
 
     def refused() -> None:
         disk.checking -= 1
-        disk.to_check.extendleft(reversed(group))
+        disk.check_left -= disk.to_check[group].count()  # queued a second time meanwhile: once is enough
+        disk.to_check[group] = True
 
     attempt(
         engine,
@@ -116,4 +139,5 @@ def _through(engine: Engine, torrent: TorrentState) -> None:
     if isinstance(torrent.stage, Checking):
         set_live(engine, torrent)
     else:
+        ask_everybody(engine, torrent, engine.clock())
         look_complete(engine, torrent)

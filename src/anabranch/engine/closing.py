@@ -6,7 +6,10 @@ look() is called again and again by the network thread until a torrent has nothi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from anabranch.model import Closed, TorrentError
+from anabranch.storage import TorrentStorage
 
 from . import events
 from .engine import Engine
@@ -14,7 +17,7 @@ from .finishing import release, spill
 from .membership import leave
 from .recording import record_group
 from .saving import key_of, picture
-from .stage import Closing, Dropped, follow
+from .stage import Closing, Dropped, Opening, follow
 from .state import TorrentState
 
 
@@ -22,7 +25,7 @@ def begin(engine: Engine, torrent: TorrentState, *, forget: bool) -> None:
     """Within a turn of any thread: nobody finds the torrent any more. Beginning twice does nothing."""
     if isinstance(torrent.stage, Closing | Dropped):
         return
-    torrent.stage = follow(torrent.stage, Closing())
+    torrent.stage = follow(torrent.stage, Closing(opening=isinstance(torrent.stage, Opening)))
     torrent.disk.forget = forget
     if engine.torrents.get(torrent.info_hash) is torrent:
         del engine.torrents[torrent.info_hash]
@@ -42,33 +45,42 @@ def begin(engine: Engine, torrent: TorrentState, *, forget: bool) -> None:
 
 def look(engine: Engine, torrent: TorrentState) -> None:
     """Network thread, within a turn: let go of everything, once nothing is under way."""
-    holding, disk = torrent.holding, torrent.disk
-    busy = holding.finishing or holding.writing or disk.recording or disk.checking or disk.letting_go
-    if busy or torrent.swarm.peers or not isinstance(torrent.stage, Closing):
+    holding, disk, stage = torrent.holding, torrent.disk, torrent.stage
+    if not isinstance(stage, Closing) or stage.opening or not stage.left:
+        return
+    if holding.finishing or holding.writing or disk.recording or disk.checking or disk.letting_go:
         return
     for piece in {piece for piece, _ in holding.buffers}:
         release(engine, torrent, piece)
     disk.letting_go = True
     sessions, storage, claim = engine.workshop.sessions, disk.storage, disk.claim
     group, disk.unrecorded = disk.unrecorded, []
-    key, saved, forget = key_of(torrent), picture(torrent), disk.forget
+    key, saved, forget = key_of(torrent), picture(torrent, stopped=True), disk.forget
     dirty = disk.dirty or bool(saved.partial)
 
+    def write_and_close(storage: TorrentStorage) -> None:
+        try:
+            if group:
+                record_group(storage, group)
+            storage.flush()
+        finally:
+            storage.close()
+
     def let_go() -> None:
+        durable = False
         try:
             if storage is not None:
-                if group:
-                    record_group(storage, group)
-                storage.flush()
-                storage.close()
-            if sessions is not None:
-                if forget:
-                    sessions.forget(key)
-                elif dirty:
-                    sessions.save(key, saved)
+                write_and_close(storage)
+            durable = True
         finally:
-            if claim is not None:
-                claim.release()
+            try:
+                if sessions is not None and forget:
+                    sessions.forget(key)
+                elif sessions is not None and dirty:
+                    sessions.save(key, saved if durable else replace(saved, partial={}))
+            finally:
+                if claim is not None:
+                    claim.release()
 
     def done(_: None) -> None:
         engine.network.run(_gone, engine, torrent, None)
@@ -83,10 +95,16 @@ def _leave(engine: Engine, torrent: TorrentState) -> None:
     for peer in list(torrent.swarm.peers.values()):
         leave(engine, peer, "the torrent was closed")
         engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "the torrent was closed")
-    torrent.disk.to_check.clear()
-    if torrent.disk.storage is not None and not torrent.disk.forget:
+    disk = torrent.disk
+    disk.to_check.setall(False)
+    if disk.storage is not None and not disk.forget:
         for progress in list(torrent.pieces.begun.values()):
             spill(engine, torrent, progress)
+    again, disk.again = disk.again, []
+    for action in again:  # the last time: what fails now is given up
+        action()
+    if isinstance(torrent.stage, Closing):
+        torrent.stage = replace(torrent.stage, left=True)
 
 
 def _gone(engine: Engine, torrent: TorrentState, error: BaseException | None) -> None:

@@ -21,7 +21,7 @@ class TorrentAdded(Event):
 
 @dataclass(frozen=True, slots=True)
 class StageChanged(Event):
-    """The torrent entered another stage: "opening", "checking", "live", "failed" or "dropped"."""
+    """The torrent entered another stage: "opening", "checking", "live", "failed", "closing" or "dropped"."""
 
     stage: str
 

@@ -31,7 +31,7 @@ def attempt(
     again: Callable[[], None] | None = None,
     *,
     worker: Work | None = None,
-    refused: Callable[[], None] | None = None,
+    refused: Callable[[], object] | None = None,
 ) -> None:
     """Have a worker do something on the torrent's disk after this turn, and settle the outcome in a turn.
 
@@ -44,17 +44,17 @@ def attempt(
         worker: Who does it; the disk workers unless told otherwise.
         refused: What to put right, within a turn, when it failed, before the torrent fails.
     """
+    repeated = isinstance(torrent.stage, Failed)  # the torrent is not live again before this is through
+    torrent.disk.trying += repeated
 
     def settled(result: T) -> None:
-        torrent.disk.trying = max(torrent.disk.trying - 1, 0)
+        torrent.disk.trying -= repeated
         settle(result)
 
     def broken(error: TorrentError) -> None:
+        torrent.disk.trying -= repeated
         if refused is not None:
             refused()
-        if isinstance(torrent.stage, Closing | Dropped):
-            return
-        torrent.disk.trying = max(torrent.disk.trying - 1, 0)
         fail(engine, torrent, error, again)
 
     def failed(error: BaseException) -> None:

@@ -76,7 +76,4 @@ class Worth:
 
     def selected(self) -> list[bool]:
         """Which files are wanted at all, for the storage."""
-        return [
-            priority > Priority.NONE or not file.length
-            for priority, file in zip(self.of_file, self._files, strict=True)
-        ]
+        return [priority > Priority.NONE for priority in self.of_file]

@@ -12,7 +12,7 @@ from anabranch.model import BLOCK_SIZE, no_pieces
 from anabranch.picker import PieceProgress, Run, runs_in
 
 from . import events
-from .asking import ask, ask_idle
+from .asking import ask, ask_idle, show_interest
 from .buffers import Buffer
 from .engine import Engine
 from .failing import attempt
@@ -52,6 +52,20 @@ def spill(engine: Engine, torrent: TorrentState, progress: PieceProgress) -> Non
         _write_out(engine, torrent, progress, stretches)
 
 
+def give_up(engine: Engine, torrent: TorrentState, progress: PieceProgress) -> None:
+    """Give the memory of a begun piece back without writing it: the disk takes nothing, and others need the memory."""
+    holding, piece = torrent.holding, progress.piece
+    stretches = [stretch for one, stretch in holding.buffers if one == piece]
+    bits = no_pieces(progress.blocks)
+    for stretch in stretches:
+        buffer = holding.buffers.pop((piece, stretch))
+        for part in _parts(torrent, progress, stretch, buffer):
+            first = part.begin // BLOCK_SIZE
+            bits[first : first - (-len(part.view) // BLOCK_SIZE)] = 1
+        engine.pool.give(buffer)
+    _lose(engine, torrent, progress, bits)
+
+
 def release(engine: Engine, torrent: TorrentState, piece: int) -> None:
     """Give the memory of a piece back to the pool, and forget what of it is on disk."""
     holding = torrent.holding
@@ -75,7 +89,7 @@ def _hash_and_write(engine: Engine, torrent: TorrentState, progress: PieceProgre
     piece, holding = progress.piece, torrent.holding
     length = torrent.pieces.geometry.length_of(piece)
     due = torrent.metainfo.info.hash_of(piece)
-    storage = torrent.opened().piece(piece)
+    storage = torrent.opened()
     testify = piece in torrent.evidence
     whole = holding.buffers.get((piece, 0))
     parts: list[Part] = []
@@ -90,14 +104,12 @@ def _hash_and_write(engine: Engine, torrent: TorrentState, progress: PieceProgre
 
     def job() -> Verdict:
         if whole is not None:
-            return finish_whole(storage, whole.view[:length], due, testify)
-        return finish_in_parts(storage, parts, length, due)
+            return finish_whole(storage.piece(piece), whole.view[:length], due, testify)
+        return finish_in_parts(storage.piece(piece), parts, length, due)
 
     def again() -> None:
-        if piece in holding.finishing:
+        if holding.finishing.get(piece) is progress:  # else it was given up for want of memory
             _hash_and_write(engine, torrent, progress)
-        else:
-            torrent.disk.trying -= 1  # it was given up for want of memory
 
     def settle(verdict: Verdict) -> None:
         _settle(engine, torrent, progress, verdict)
@@ -117,11 +129,15 @@ def _settle(engine: Engine, torrent: TorrentState, progress: PieceProgress, verd
     if isinstance(torrent.stage, Dropped):
         return
     torrent.totals.hashed += length
+    engine.due.lively.add(torrent)
     if verdict.good:
         guilty = torrent.evidence.passed(piece, verdict.digests) if piece in torrent.evidence else set()
         table.set_complete(piece, True)
         torrent.disk.unrecorded.append(piece)
         tell_everybody(engine, torrent, piece)
+        if not table.missing_wanted:
+            for peer in torrent.swarm.peers.values():
+                show_interest(engine, peer)
         look_complete(engine, torrent)
     else:
         torrent.totals.corrupt += length
@@ -136,9 +152,12 @@ def _settle(engine: Engine, torrent: TorrentState, progress: PieceProgress, verd
 
 
 def tell_everybody(engine: Engine, torrent: TorrentState, piece: int) -> None:
-    """A piece became complete: tell peers that lack it, readers and subscribers."""
+    """A piece became complete: tell peers, readers and subscribers.
+
+    Also peers that have the piece: they count what we have, and see when neither has any use for the other.
+    """
     for peer in torrent.swarm.peers.values():
-        if not peer.has_all and not peer.has[piece]:
+        if not peer.has_all:
             peer.talk.have(piece)
             engine.due.touched.add(peer)
     for waiting in torrent.signals.of_piece.pop(piece, ()):
@@ -173,33 +192,74 @@ def _write_out(engine: Engine, torrent: TorrentState, progress: PieceProgress, s
     for part in parts:
         first = part.begin // BLOCK_SIZE
         bits[first : first - (-len(part.view) // BLOCK_SIZE)] = 1
-    storage = torrent.opened().piece(piece)
+    storage = torrent.opened()
     holding.writing[piece] = holding.writing.get(piece, 0) + 1
+    # From here on: other blocks of the stretch may come to other memory, which must not be written over these.
+    holding.written[piece] = holding.written.get(piece, no_pieces(progress.blocks)) | bits
 
     def ended() -> None:
         left = holding.writing.pop(piece) - 1
         if left:
             holding.writing[piece] = left
+
+    def settle(_nothing: None) -> None:
+        ended()
         for _, buffer in buffers:
             engine.pool.give(buffer)
-
-    def settle(_: None) -> None:
-        ended()
-        holding.written[piece] = holding.written.get(piece, no_pieces(progress.blocks)) | bits
-        if piece in holding.finishing and not holding.writing.get(piece) and not isinstance(torrent.stage, Dropped):
-            _hash_and_write(engine, torrent, progress)
+        _go_on(engine, torrent, progress)
         feed_starved(engine)
 
-    def refused() -> None:  # what could not be written is as good as never received
+    def refused() -> None:
         ended()
-        holding.finishing.pop(piece, None)
-        torrent.pieces.busy.discard(piece)
-        progress.lose(bits)
-        if not isinstance(torrent.stage, Dropped):
-            torrent.pieces.begun[piece] = progress
-            torrent.pieces.refresh(piece)
+        holding.written[piece] &= ~bits
+        if isinstance(torrent.stage, Closing | Dropped) or engine.pool.short:
+            _lose(engine, torrent, progress, bits)
+            for _, buffer in buffers:
+                engine.pool.give(buffer)
+            return
+        for stretch, buffer in buffers:
+            _keep(engine, torrent, progress, stretch, buffer, bits)
 
-    attempt(engine, torrent, lambda: write_parts(storage, parts), settle, refused=refused)
+    def again() -> None:
+        kept = [stretch for stretch, _ in buffers if (piece, stretch) in holding.buffers]
+        if torrent.pieces.begun.get(piece) is progress and kept:
+            _write_out(engine, torrent, progress, kept)
+        else:
+            _go_on(engine, torrent, progress)
+
+    attempt(engine, torrent, lambda: write_parts(storage.piece(piece), parts), settle, again, refused=refused)
+
+
+def _go_on(engine: Engine, torrent: TorrentState, progress: PieceProgress) -> None:
+    """A write of the piece is through: hash it if that was the last it waited for."""
+    holding, piece = torrent.holding, progress.piece
+    if holding.finishing.get(piece) is progress and not holding.writing.get(piece):
+        _hash_and_write(engine, torrent, progress)
+
+
+def _keep(
+    engine: Engine, torrent: TorrentState, progress: PieceProgress, stretch: int, buffer: Buffer, bits: bitarray
+) -> None:
+    """What could not be written stays in memory, together with what came to the stretch since."""
+    key = progress.piece, stretch
+    newer = torrent.holding.buffers.setdefault(key, buffer)
+    if newer is buffer:
+        return
+    first = stretch * torrent.holding.stretch_blocks
+    for block in bits.search(1, first, first + torrent.holding.stretch_blocks):
+        newer.blocks[block - first][:] = buffer.blocks[block - first]
+    engine.pool.give(buffer)
+
+
+def _lose(engine: Engine, torrent: TorrentState, progress: PieceProgress, bits: bitarray) -> None:
+    """Blocks are gone: they are to be asked for again."""
+    piece = progress.piece
+    torrent.holding.finishing.pop(piece, None)
+    torrent.pieces.busy.discard(piece)
+    progress.lose(bits)
+    if not isinstance(torrent.stage, Dropped):
+        torrent.pieces.begun[piece] = progress
+        torrent.pieces.refresh(piece)
 
 
 def _parts(torrent: TorrentState, progress: PieceProgress, stretch: int, buffer: Buffer) -> list[Part]:

@@ -5,11 +5,15 @@ Plain functions over the storage and memory they are given. They know no engine,
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anabranch.model import BLOCK_SIZE, Geometry
+from bitarray import bitarray
+
+from anabranch.model import BLOCK_SIZE, Geometry, StorageFailed
+from anabranch.picker import runs_in
 from anabranch.storage import PieceStorage, Sparse, TorrentStorage
 
 READ_SIZE = 1024 * 1024  # bytes read at a time when hashing from disk
@@ -87,11 +91,26 @@ def read_through(piece: PieceStorage, length: int) -> None:
         piece.readinto(begin, buffer[: min(READ_SIZE, length - begin)])
 
 
+def readable(piece: PieceStorage, length: int, blocks: bytes) -> bool:
+    """Whether those blocks of a piece that are set in the bitmap can be read."""
+    bits: bitarray = bitarray(endian="big")
+    bits.frombytes(blocks)
+    buffer = memoryview(bytearray(min(READ_SIZE, length)))
+    try:
+        for run in runs_in(bits):
+            end = min((run.first + run.blocks) * BLOCK_SIZE, length)
+            for begin in range(run.first * BLOCK_SIZE, end, READ_SIZE):
+                piece.readinto(begin, buffer[: min(READ_SIZE, end - begin)])
+    except StorageFailed:
+        return False
+    return True
+
+
 def check(storage: TorrentStorage, geometry: Geometry, pieces: Sequence[int], hashes: Sequence[bytes]) -> list[bool]:
     """Hash pieces that are on disk, as far as they are. Answers which are right.
 
     Raises:
-        StorageFailed: something that is there cannot be read.
+        StorageFailed: the system does not let us read. Where bytes are missing the piece is wrong.
     """
     buffer = memoryview(bytearray(min(READ_SIZE, geometry.piece_length)))
     return [_check_one(storage, geometry, piece, due, buffer) for piece, due in zip(pieces, hashes, strict=True)]
@@ -105,7 +124,12 @@ def _check_one(storage: TorrentStorage, geometry: Geometry, index: int, due: byt
     whole = hashlib.sha1()
     for begin in range(0, length, READ_SIZE):
         view = buffer[: min(READ_SIZE, length - begin)]
-        piece.readinto(begin, view)
+        try:
+            piece.readinto(begin, view)
+        except StorageFailed as failed:
+            if failed.errno not in (0, errno.ENOENT):
+                raise
+            return False
         whole.update(view)
     return whole.digest() == due
 

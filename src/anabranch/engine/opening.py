@@ -7,11 +7,11 @@ for, unless the user wants no check, then it is asked for at once; what is not o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bitarray import bitarray
 
-from anabranch.model import no_pieces
+from anabranch.model import Geometry, no_pieces
 from anabranch.picker import PieceProgress
 from anabranch.storage import Bulk, Completion, Groups, Selects, Sparse, TorrentStorage
 
@@ -20,7 +20,8 @@ from .checking import advance, queue_check
 from .engine import Engine
 from .failing import attempt
 from .going_live import set_live
-from .stage import Checking, Closing, Dropped, Opening, follow
+from .jobs import readable
+from .stage import Checking, Closing, Opening, follow
 from .state import TorrentState
 from .wanting import refresh_all, tell_storage
 
@@ -33,6 +34,7 @@ class Opened:
     known: bitarray
     complete: bitarray
     present: bitarray  # of the unknown ones, those that may be on disk
+    partial: Mapping[int, bytes]  # blocks that a clean stop left and can be read; b"": known to be missing
 
 
 def open_storage(engine: Engine, torrent: TorrentState) -> None:
@@ -45,26 +47,35 @@ def open_storage(engine: Engine, torrent: TorrentState) -> None:
 
     def job() -> Opened:
         storage = home.open(info, torrent.info_hash)
-        if isinstance(storage, Selects):
-            storage.select(selected)
-        if vouched is not None and isinstance(storage, Groups):
-            storage.record(list(vouched.search(1)))
-        return look_over(storage, info.geometry.piece_count)
+        try:
+            if isinstance(storage, Selects):
+                storage.select(selected)
+            if vouched is not None and isinstance(storage, Groups):
+                storage.record(list(vouched.search(1)))
+            return look_over(storage, info.geometry, partial)
+        except BaseException:
+            storage.close()
+            raise
+
+    def ended() -> bool:
+        if isinstance(torrent.stage, Closing):
+            torrent.stage = replace(torrent.stage, opening=False)
+        return isinstance(torrent.stage, Closing)
 
     def settle(found: Opened) -> None:
-        if isinstance(torrent.stage, Closing | Dropped):
-            attempt(engine, torrent, found.storage.close, lambda _: None)
-            return
         torrent.disk.storage = found.storage
+        if ended():
+            return
         if torrent.worth.selected() != selected:  # chosen while the storage was being opened
             tell_storage(engine, torrent)
-        _start(engine, torrent, found, partial)
+        _start(engine, torrent, found)
 
-    attempt(engine, torrent, job, settle)
+    attempt(engine, torrent, job, settle, refused=ended)
 
 
-def look_over(storage: TorrentStorage, count: int) -> Opened:
+def look_over(storage: TorrentStorage, geometry: Geometry, partial: Mapping[int, bytes]) -> Opened:
     """Ask the storage about all pieces. Raises StorageFailed."""
+    count = geometry.piece_count
     known, complete = no_pieces(count), no_pieces(count)
     if isinstance(storage, Bulk):
         known, complete = storage.completions()
@@ -78,40 +89,46 @@ def look_over(storage: TorrentStorage, count: int) -> Opened:
         for piece in present.search(1):
             if not storage.present(piece):
                 present[piece] = False
-    return Opened(storage, known, complete, present)
+    kept = {
+        piece: bits
+        for piece, bits in partial.items()
+        if not bits or readable(storage.piece(piece), geometry.length_of(piece), bits)
+    }
+    return Opened(storage, known, complete, present, kept)
 
 
-def _start(engine: Engine, torrent: TorrentState, found: Opened, partial: Mapping[int, bytes]) -> None:
+def _start(engine: Engine, torrent: TorrentState, found: Opened) -> None:
     table = torrent.pieces
     to_check = found.present.copy() if torrent.policy.check else no_pieces(len(found.present))
-    for piece, bits in partial.items():
-        _restore(torrent, piece, bits, found)
-        to_check[piece] = False
+    for piece, bits in found.partial.items():
+        if not bits or _restore(torrent, piece, bits, found):
+            to_check[piece] = False
+    torrent.disk.partial = {}
     table.start(found.known | ~to_check, found.complete)
     refresh_all(engine, torrent)
-    unknown = to_check.count()
-    if isinstance(torrent.stage, Opening) and unknown:
-        torrent.stage = follow(torrent.stage, Checking(unknown))
+    if isinstance(torrent.stage, Opening) and to_check.any():
+        queue_check(engine, torrent, to_check)
+        torrent.stage = follow(torrent.stage, Checking(torrent.disk.check_left))
         engine.tell(events.StageChanged(torrent.info_hash, "checking"))
-        queue_check(engine, torrent, to_check.search(1))
         return
     set_live(engine, torrent)
-    if torrent.disk.to_check:  # somebody asked for it before there was a storage
+    if torrent.disk.check_left:  # somebody asked for it before there was a storage
         advance(engine, torrent)
     else:
         engine.turn.outbox("signal", torrent.signals.checked, torrent.signals.checked.set)
 
 
-def _restore(torrent: TorrentState, piece: int, bits: bytes, found: Opened) -> None:
-    """Blocks of an unfinished piece that a clean stop left on disk."""
+def _restore(torrent: TorrentState, piece: int, bits: bytes, found: Opened) -> bool:
+    """Take blocks of an unfinished piece over that a clean stop left on disk. A piece of which all are there is not."""
     table = torrent.pieces
     blocks = table.geometry.blocks_of(piece)
     got = bitarray(endian="big")
     got.frombytes(bits)
-    if found.complete[piece] or not found.present[piece] or len(got) < blocks or got.count(1, 0, blocks) == blocks:
-        return
+    if found.complete[piece] or len(got) < blocks or got.count(1, 0, blocks) == blocks:
+        return False
     del got[blocks:]
     progress = PieceProgress(piece, blocks, 0.0)
     progress.restore(got)
     table.begun[piece] = progress
     torrent.holding.written[piece] = got
+    return True

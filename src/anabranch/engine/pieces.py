@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from itertools import chain
 
 from bitarray import bitarray
 
@@ -36,8 +37,10 @@ class PieceTable:
         self.missing_wanted = 0
 
     def standing(self, piece: int) -> Standing:
-        """Where in the request order the piece belongs."""
-        return Standing(_PRIORITIES[self.worth[piece]], piece in self.begun, self.availability[piece])
+        """Where in the request order the piece belongs. What readers want comes in the order of the content."""
+        worth = _PRIORITIES[self.worth[piece]]
+        rarity = 0 if worth >= Priority.READAHEAD else self.availability[piece]
+        return Standing(worth, piece in self.begun, rarity)
 
     def requestable(self, piece: int) -> bool:
         """Whether any block of the piece may be asked for now."""
@@ -110,9 +113,8 @@ class PieceTable:
         """Whether a peer with these pieces has any that is wanted and missing. O(pieces / 64)."""
         if (self.order.members & has).any():
             return True
-        return any(has[piece] for piece in self.begun) or any(
-            has[piece] and not self.complete[piece] and self.worth[piece] for piece in self.busy
-        )
+        under_way = chain(self.begun, self.busy)
+        return any(has[piece] and self.worth[piece] and not self.complete[piece] for piece in under_way)
 
     @property
     def is_seed(self) -> bool:

@@ -53,6 +53,8 @@ def cancel(engine: Engine, peer: Peer, gone: CancelRun) -> None:
             blocks += -(-part.length // part.block)
     peer.serving.queue = kept
     peer.serving.blocks = blocks
+    if blocks <= PATIENCE // 2:
+        peer.link.pause_reading(False)
     engine.due.touched.add(peer)
 
 

@@ -37,6 +37,7 @@ from .engine import Engine
 from .finishing import finish, write_stretch
 from .state import Peer
 
+_REST = 1.0  # seconds after a reject in which the peer is asked for nothing: it would go on as fast as the line allows
 _MOST_WASTE = 64 * 1024 * 1024  # bytes nobody asked for that a peer may send, beyond what was of use
 
 
@@ -107,22 +108,15 @@ def _move_in(engine: Engine, peer: Peer, event: BlocksLanded, aside: Aside, run:
     buffer = buffer_for(engine, peer.torrent, event.piece, stretch)
     if buffer is None:
         return False
-    _revoke_others(peer, event)
+    _cancel_copies(engine, peer, event)
     buffer.blocks[place][: event.length] = aside.view
     return True
 
 
-def _revoke_others(peer: Peer, event: BlocksLanded) -> None:
-    """Nobody else may land where the block now is."""
-    for other in peer.torrent.swarm.peers.values():
-        if other is not peer:
-            other.talk.revoke(event.piece, event.begin, event.length)
-
-
 def _cancel_copies(engine: Engine, peer: Peer, event: BlocksLanded) -> None:
-    """The block is here: whoever else was asked for it need not send it."""
+    """The block is here: whoever else was asked for it need not send it, and may not land where it now is."""
     for other in peer.torrent.swarm.peers.values():
-        if other is not peer and other.talk.outstanding + other.talk.cancelled:
+        if other is not peer and other.talk.outstanding:
             other.talk.cancel(event.piece, event.begin, event.length)
             engine.due.touched.add(other)
 
@@ -134,6 +128,8 @@ def _waste(peer: Peer, length: int) -> None:
 
 def _unwanted(engine: Engine, peer: Peer, event: CancelledBlock | UnexpectedBlock, now: float) -> None:
     peer.flow.down.add(event.length, now)
+    if isinstance(event, CancelledBlock):
+        peer.flow.asked_at = now  # late, but an answer
     _waste(peer, event.length)
     if isinstance(event, UnexpectedBlock) and peer.flow.wasted > _MOST_WASTE + peer.flow.down.total // 2:
         raise PeerFault(f"sent {peer.flow.wasted} bytes that nobody asked for")
@@ -142,7 +138,8 @@ def _unwanted(engine: Engine, peer: Peer, event: CancelledBlock | UnexpectedBloc
 def _rejected(engine: Engine, peer: Peer, event: Rejected, now: float) -> None:
     if event.token is not None:
         give_back(peer.torrent, [(event.piece, event.begin, event.length, event.token)])
-    peer.window.shrink()  # whoever rejects is not hammered
+    peer.window.shrink()
+    peer.flow.resting_until = now + _REST
     engine.turn.defer("ask idle", peer.torrent, ask_idle, engine, peer.torrent, now)
 
 
@@ -154,6 +151,7 @@ def _choked(engine: Engine, peer: Peer, event: Choked, now: float) -> None:
 
 def _unchoked(engine: Engine, peer: Peer, event: Unchoke, now: float) -> None:
     peer.flow.asked_at = now
+    peer.flow.resting_until = 0.0
     peer.window.idle(now)
     show_interest(engine, peer)
 
@@ -174,7 +172,7 @@ def _have_none(engine: Engine, peer: Peer, event: HaveNone, now: float) -> None:
 
 
 def _have(engine: Engine, peer: Peer, event: Have, now: float) -> None:
-    availability.one_more(peer, event.piece)
+    availability.one_more(engine, peer, event.piece)
     if not peer.talk.am_interested and peer.torrent.pieces.requestable(event.piece):
         show_interest(engine, peer)
 

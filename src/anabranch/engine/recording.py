@@ -35,9 +35,10 @@ def record(engine: Engine, torrent: TorrentState) -> None:
         doubtful = group + disk.unrecorded  # the system may have dropped what was written since, too
         disk.unrecorded = []
         for piece in doubtful:
-            torrent.pieces.set_unknown(piece)
-        disk.to_check.extend(doubtful)
-        disk.check_left += len(doubtful)
+            if torrent.pieces.complete[piece]:  # else a check has found out meanwhile
+                torrent.pieces.set_unknown(piece)
+                disk.check_left += not disk.to_check[piece]
+                disk.to_check[piece] = True
 
     failing.attempt(
         engine,
@@ -62,8 +63,7 @@ def record_group(storage: TorrentStorage, group: Sequence[int]) -> None:
 def look_complete(engine: Engine, torrent: TorrentState) -> None:
     """Say that the torrent is complete, once it is: everything wanted is verified, written and recorded."""
     table, disk = torrent.pieces, torrent.disk
-    wanted_all = not table.missing_wanted and (table.is_seed or any(table.worth))
-    if isinstance(torrent.stage, Closing | Dropped) or not wanted_all:
+    if isinstance(torrent.stage, Closing | Dropped) or table.missing_wanted or not _wants_anything(torrent):
         return
     if disk.unrecorded or disk.recording:
         record(engine, torrent)
@@ -75,8 +75,15 @@ def look_complete(engine: Engine, torrent: TorrentState) -> None:
     engine.tell(events.Completed(torrent.info_hash))
 
 
+def _wants_anything(torrent: TorrentState) -> bool:
+    """Whether there is anything to be complete with; empty files count, and a seed has everything anyhow."""
+    worth = torrent.pieces.worth
+    return torrent.pieces.is_seed or worth.count(0) < len(worth) or any(torrent.worth.of_file)
+
+
 def not_complete(engine: Engine, torrent: TorrentState) -> None:
     """More is wanted, or something was lost: what was said is not true any more."""
-    if torrent.signals.said_complete and torrent.pieces.missing_wanted:
+    ended = isinstance(torrent.stage, Closing | Dropped)
+    if torrent.signals.said_complete and torrent.pieces.missing_wanted and not ended:
         torrent.signals.said_complete = False
         engine.turn.outbox("signal clear", torrent.signals.complete, torrent.signals.complete.clear)

@@ -6,7 +6,7 @@ back may have put back another one.
 
 from __future__ import annotations
 
-from anabranch.model import TorrentError
+from anabranch.model import TorrentError, no_pieces
 
 from .checking import queue_check
 from .engine import Engine
@@ -21,12 +21,15 @@ def fail_reading(engine: Engine, torrent: TorrentState, piece: int, error: Torre
     length = torrent.pieces.geometry.length_of(piece)
 
     def again() -> None:
-        storage = torrent.opened().piece(piece)
-        attempt(engine, torrent, lambda: read_through(storage, length), readable, again)
+        storage = torrent.opened()
+        attempt(engine, torrent, lambda: read_through(storage.piece(piece), length), readable, again)
 
     def readable(_: None) -> None:
-        around = {other for file in torrent.worth.files_of(piece) for other in torrent.worth.pieces_of(file)}
-        queue_check(engine, torrent, sorted(other for other in around if torrent.pieces.complete[other]))
+        around = no_pieces(torrent.pieces.geometry.piece_count)
+        for file in torrent.worth.files_of(piece):
+            pieces = torrent.worth.pieces_of(file)
+            around[pieces.start : pieces.stop] = True
+        queue_check(engine, torrent, around & torrent.pieces.complete)
 
     if not isinstance(torrent.stage, Failed):  # one witness is enough
         fail(engine, torrent, error, again)

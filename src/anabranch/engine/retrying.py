@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from . import checking, events
+from . import checking, events, failing
 from .engine import Engine
-from .failing import RETRY_EVERY
 from .going_live import set_live
 from .opening import open_storage
 from .stage import Checking, Failed, Opening, follow
@@ -19,9 +18,8 @@ def retry(engine: Engine, torrent: TorrentState, now: float) -> None:
     if stage.tried and not disk.again:
         _go_on(engine, torrent)
     elif stage.retry_at <= now:
-        torrent.stage = Failed(stage.error, now + RETRY_EVERY, tried=True)
+        torrent.stage = Failed(stage.error, now + failing.RETRY_EVERY, tried=True)
         again, disk.again = disk.again, []
-        disk.trying = len(again)
         for action in again:
             action()
 
@@ -30,9 +28,11 @@ def _go_on(engine: Engine, torrent: TorrentState) -> None:
     engine.tell(events.Recovered(torrent.info_hash))
     if torrent.disk.storage is None:
         torrent.stage = follow(torrent.stage, Opening())
+        engine.tell(events.StageChanged(torrent.info_hash, "opening"))
         open_storage(engine, torrent)
     elif torrent.disk.check_left:
         torrent.stage = follow(torrent.stage, Checking(torrent.disk.check_left))
+        engine.tell(events.StageChanged(torrent.info_hash, "checking"))
         checking.advance(engine, torrent)
     else:
         set_live(engine, torrent)

@@ -24,8 +24,8 @@ def key_of(torrent: TorrentState) -> SessionKey:
     return SessionKey(torrent.info_hash, torrent.data_path)
 
 
-def picture(torrent: TorrentState) -> SavedTorrent:
-    """What is to be remembered now. Blocks of unfinished pieces count as far as they are on disk."""
+def picture(torrent: TorrentState, *, stopped: bool) -> SavedTorrent:
+    """What is to be remembered now. Of unfinished pieces only when it is *stopped*: later it would not be true."""
     return SavedTorrent(
         metainfo=torrent.metainfo.raw,
         priorities=tuple(int(priority) for priority in torrent.worth.of_file),
@@ -34,14 +34,32 @@ def picture(torrent: TorrentState) -> SavedTorrent:
         uploaded=torrent.totals.uploaded,
         downloaded=torrent.totals.downloaded,
         added=torrent.totals.added,
-        partial=partial_pieces(torrent),
+        partial=partial_pieces(torrent) if stopped else {},
     )
 
 
 def partial_pieces(torrent: TorrentState) -> dict[int, bytes]:
-    """The blocks on disk of pieces that are begun."""
-    written, begun = torrent.holding.written, torrent.pieces.begun
-    return {piece: (bits & begun[piece].got).tobytes() for piece, bits in written.items() if piece in begun}
+    """The blocks on disk of pieces that are begun; nothing of those that are just being written.
+
+    Without any bytes, it also has pieces that are known to be missing and seem to be there: where files begin anywhere,
+    the file system keeps the end of one piece and the beginning of the next in the same place.
+    """
+    if torrent.disk.partial:  # the storage was never opened
+        return dict(torrent.disk.partial)
+    table, holding = torrent.pieces, torrent.holding
+    blocks = {
+        piece: bits & table.begun[piece].got
+        for piece, bits in holding.written.items()
+        if piece in table.begun and piece not in holding.writing
+    }
+    partial = {piece: bits.tobytes() for piece, bits in blocks.items() if bits.any()}
+    if len(torrent.metainfo.info.files) > 1:
+        there = table.complete.copy()
+        for piece in (*partial, *holding.writing, *table.busy):
+            there[piece] = True
+        missing = table.known & ~there & (there << 1 | there >> 1)
+        partial.update(dict.fromkeys(missing.search(1), b""))
+    return partial
 
 
 def save(engine: Engine, torrent: TorrentState) -> None:
@@ -50,7 +68,7 @@ def save(engine: Engine, torrent: TorrentState) -> None:
     if sessions is None or not disk.dirty:
         return
     disk.dirty = False
-    key, saved = key_of(torrent), picture(torrent)
+    key, saved = key_of(torrent), picture(torrent, stopped=False)
 
     def failed(error: BaseException) -> None:
         disk.dirty = True  # the totals may be late; completion is recorded elsewhere
@@ -66,7 +84,7 @@ def _saved(_: None) -> None:
 
 def resume_data(torrent: TorrentState) -> bytes:
     """Everything that another machine needs to go on with the same files without hashing them."""
-    saved = picture(torrent)
+    saved = picture(torrent, stopped=True)
     recorded = torrent.pieces.complete.copy()
     for piece in torrent.disk.unrecorded:
         recorded[piece] = False

@@ -13,7 +13,7 @@ from anabranch.wire import RequestRun
 from .engine import Engine
 from .queueing import PATIENCE
 from .rereading import fail_reading
-from .sending import SEND_SIZE, WATERMARK
+from .sending import WATERMARK
 from .state import Peer
 
 
@@ -29,10 +29,10 @@ def fill(engine: Engine, peer: Peer) -> None:
     offset_of = peer.torrent.pieces.geometry.offset_of
     while serving.queue and peer.talk.pending_payload < WATERMARK:
         run = serving.queue[0]
-        length = min(run.length, SEND_SIZE - SEND_SIZE % run.block)
-        buffer = engine.sending.take(peer.link.flush_soon)
+        buffer = engine.sending.take(peer.link.flush_soon, idle=not peer.talk.pending_payload)
         if buffer is None:
             return
+        length = min(run.length, len(buffer) - len(buffer) % run.block)
         got = warm.read_warm(offset_of(run.piece) + run.begin, buffer[:length]) if warm else 0
         if got < length:
             got -= got % run.block
@@ -62,10 +62,10 @@ def _send(engine: Engine, peer: Peer, run: RequestRun, buffer: memoryview, lengt
 def _read_cold(engine: Engine, peer: Peer, run: RequestRun, buffer: memoryview, length: int) -> None:
     serving = peer.serving
     serving.reading = True
-    piece = peer.torrent.opened().piece(run.piece)
+    storage = peer.torrent.opened()
 
     def read() -> None:
-        piece.readinto(run.begin, buffer[:length])
+        storage.piece(run.piece).readinto(run.begin, buffer[:length])
 
     def done(_: None) -> None:
         serving.reading = False

@@ -49,7 +49,15 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """Leaving: nothing is asked or served, what is being hashed and written comes to its end."""
+    """Leaving: nothing is asked or served, what is being hashed and written comes to its end.
+
+    Args:
+        opening: The storage is still being opened.
+        left: The peers are gone, and what was begun is being written.
+    """
+
+    opening: bool = False
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,11 +54,12 @@ class Flow:
     down: RateMeter = field(default_factory=RateMeter)
     up: RateMeter = field(default_factory=RateMeter)
     last_block: float = 0.0  # when a block we could use arrived
-    asked_at: float = 0.0  # when we last asked while nothing was outstanding, or were unchoked
+    asked_at: float = 0.0  # when it last had reason to answer: asked while nothing was outstanding, or it unchoked us
     unchoked_at: float = float("-inf")  # when we last unchoked it
     idle_since: float | None = None  # since when it has nothing to do although something is missing
     wasted: int = 0  # bytes that we had already, or never asked for
     snubbed: bool = False
+    resting_until: float = 0.0  # it rejected what we asked: it is not asked again at once
 
 
 @dataclass(slots=True)
@@ -150,17 +151,17 @@ class Disk:
     """The torrent's storage and what is under way there."""
 
     home: ClientStorage
+    to_check: bitarray  # pieces that wait to be hashed
     storage: TorrentStorage | None = None
     claim: Claim | None = None
     unrecorded: list[int] = field(default_factory=list)  # verified and written, not yet durable
     recording: bool = False
-    to_check: deque[int] = field(default_factory=deque)
     checking: int = 0  # jobs under way
     check_left: int = 0  # pieces not yet through
     partial: Mapping[int, bytes] = field(default_factory=dict)  # from the session store, until the storage is open
     vouched: bitarray | None = None  # complete by resume data that no store keeps
     again: list[Callable[[], None]] = field(default_factory=list)  # what failed and is tried again
-    trying: int = 0  # of these, under way
+    trying: int = 0  # jobs under way that began while it was failed
     dirty: bool = False  # the session store is behind
     forget: bool = False  # at the end, nothing shall be remembered
     letting_go: bool = False

@@ -49,7 +49,7 @@ class TorrentStats:
     Args:
         info_hash: Whose numbers these are.
         name: The torrent's name.
-        stage: "opening", "checking", "live", "failed" or "dropped".
+        stage: "opening", "checking", "live", "failed", "closing" or "dropped".
         error: Why it failed, else "".
         length: All content.
         wanted: Pieces' bytes that are wanted or were, complete ones included.
@@ -120,7 +120,7 @@ def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
         wanted_left=left,
         pieces=geometry.piece_count,
         pieces_complete=table.complete_count,
-        checked=1.0 - torrent.disk.check_left / stage.total if isinstance(stage, Checking) else 1.0,
+        checked=max(1.0 - torrent.disk.check_left / stage.total, 0.0) if isinstance(stage, Checking) else 1.0,
         check_left=torrent.disk.check_left,
         downloaded=totals.downloaded,
         uploaded=totals.uploaded,

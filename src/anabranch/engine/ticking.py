@@ -6,10 +6,10 @@ Network thread, within a turn per torrent.
 from __future__ import annotations
 
 from . import recording, retrying, unchoking
-from .asking import ask, ask_idle, give_back, take_back_all
+from .asking import ask, ask_idle, give_back, show_interest, take_back_all
 from .checking import advance
 from .engine import Engine
-from .finishing import feed_starved, spill
+from .finishing import feed_starved, give_up, spill
 from .membership import of_no_use
 from .stage import Checking, Dropped, Failed, Live
 from .state import Peer, TorrentState
@@ -59,8 +59,11 @@ def _look_after(engine: Engine, peer: Peer, now: float) -> None:
         engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "both have everything")
         return
     if not peer.talk.outstanding:
+        show_interest(engine, peer)
         if torrent.pieces.missing_wanted:
             ask(engine, peer, now)
+        if not peer.talk.outstanding:
+            flow.snubbed = False  # it owes nothing any more
         return
     silent = now - max(flow.last_block, flow.asked_at)
     if silent > ZOMBIE_AFTER:
@@ -76,9 +79,11 @@ def _look_after(engine: Engine, peer: Peer, now: float) -> None:
 
 def _write_out_idle(engine: Engine, torrent: TorrentState, now: float) -> None:
     """Begun pieces that nobody adds to give their memory back; in need also those that somebody is slow to add to."""
-    if isinstance(torrent.stage, Failed) or torrent.disk.storage is None:
-        return
     need = len(engine.due.starved)
+    if isinstance(torrent.stage, Failed):
+        for piece in {piece for piece, _ in torrent.holding.buffers if need and piece in torrent.pieces.begun}:
+            give_up(engine, torrent, torrent.pieces.begun[piece])
+        return
     patience = IDLE_IN_NEED if need else IDLE_AFTER
     with_memory = {piece for piece, _ in torrent.holding.buffers}
     begun = torrent.pieces.begun

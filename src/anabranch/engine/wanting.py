@@ -7,6 +7,7 @@ over several turns, and the peers are asked by the network thread after each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from anabranch.model import Priority
 from anabranch.storage import Selects
@@ -64,12 +65,15 @@ def choose_pieces(engine: Engine, torrent: TorrentState, pieces: range, priority
 def read_ahead(engine: Engine, torrent: TorrentState, reader: object, window: range, current: int) -> None:
     """A reader moved: it waits for *current* (-1 for none) and will soon want *window*."""
     readers = torrent.worth.readers
-    before, _ = readers.get(reader, (range(0), -1))
+    before, waited_for = readers.get(reader, (range(0), -1))
     if window:
         readers[reader] = (window, current)
     else:
         readers.pop(reader, None)
-    weigh(torrent, {*before, *window})
+    passed = (piece for piece in before if piece not in window)
+    ahead = (piece for piece in window if piece not in before)
+    ends = {piece for piece in (waited_for, current) if piece >= 0}
+    weigh(torrent, chain(passed, ahead, ends))
     _wake(engine, torrent)
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
-from anabranch.model import Closed
+from anabranch.model import Closed, TorrentError
 
 T = TypeVar("T")
 
@@ -114,7 +114,9 @@ class Workers:
         while (job := self._jobs.get()) is not None:
             try:
                 answer = partial(job.done, job.work())
-            except BaseException as error:  # noqa: BLE001 - all of it belongs to who submitted the job
+            except BaseException as error:  # all of it belongs to who submitted the job
+                if not isinstance(error, TorrentError | OSError):  # our own mistake, whatever is made of it
+                    log.exception("job failed workers=%s", self._name)
                 answer = partial(job.failed, error)
             self._answer(answer)
             del job, answer  # they hold buffers, which an idle thread must not keep

@@ -98,7 +98,7 @@ class PieceOrder:
     def scan(self) -> Iterator[int]:
         """The pieces held, best first. The order must not change while this is read.
 
-        What a reader waits for comes by index, whatever its rarity; the rest of a bucket in random order.
+        Of what a reader waits for, equals come by index; of the rest in random order.
         """
         for key in self._keys:
             bucket = self._by_key[key]

@@ -166,11 +166,16 @@ class Files:
             log.warning("incomplete file keeps its name path=%s reason=%s", failed.path, failed.reason)
 
     def has_data(self, file: int, place: int, length: int) -> bool:
-        """Whether anything in that range was ever written, as far as the system can tell."""
+        """Whether anything in that range was ever written, as far as the system can tell.
+
+        A file under its final name was whole once, or another program made it: there a hole is zeros like any others.
+        """
         if self._where[file] == Where.MISSING:
             return False
         with self._borrow(file) as handle:
             try:
+                if self._where[file] == Where.FINAL:
+                    return place < os.fstat(handle.fd).st_size
                 return has_data(handle, place, length)
             except OSError as error:
                 raise StorageFailed.from_os(error, self.shown(file)) from error

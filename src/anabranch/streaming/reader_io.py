@@ -83,6 +83,7 @@ class Reader(io.RawIOBase):
         if target != self._position:
             self._position = self._start = target
             self._reading = False
+            self._announce()
         return target
 
     def readinto(self, buffer: WriteableBuffer) -> int:
@@ -95,7 +96,7 @@ class Reader(io.RawIOBase):
         """
         self._check_open()
         view = memoryview(buffer).cast("B")
-        while True:
+        while view:
             found = self._find(len(view))
             if found.length or not self._left():
                 return self._take(found, view)
@@ -105,6 +106,7 @@ class Reader(io.RawIOBase):
                 found.signal.wait()
             finally:
                 stop_waiting(self._core, self._torrent, found)
+        return 0
 
     async def aread(self, size: int = -1) -> bytes:
         """Read up to *size* bytes (all that is left for -1) without blocking the loop; b"" at the end.
@@ -137,7 +139,7 @@ class Reader(io.RawIOBase):
         """Want nothing any more. Closing twice does nothing."""
         if not self.closed:
             super().close()
-            if self._window[0] and not self._core.turn.held_by_me:
+            if self._window[0]:
                 move_reader(self._core, self._torrent, self._token, range(0), -1)
             self._window = (range(0), -1)
 

@@ -12,6 +12,8 @@ from anabranch.model import Geometry
 
 Readahead = int | Callable[[int, int], int]  # bytes, or made of (where contiguous reading began, position)
 
+MOST_PIECES = 4096  # of one window: it is weighed within one turn
+
 
 def contiguous(start: int, position: int) -> int:
     """As much as was read without a seek."""
@@ -35,4 +37,4 @@ def window_of(
         return range(0), -1
     ahead = readahead if isinstance(readahead, int) else readahead(start, position)
     pieces = geometry.pieces_of(position, min(max(ahead, 1), end - position))
-    return pieces, pieces.start
+    return pieces[:MOST_PIECES], pieces.start

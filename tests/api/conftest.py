@@ -1,0 +1,26 @@
+"""What the tests of the public door share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from anabranch.api import Client
+from origin import Origin, seeded
+from ours import make_client
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
+    """Who has everything."""
+    with seeded(tmp_path_factory.mktemp("origin")) as origin:
+        yield origin
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    """Who has nothing yet."""
+    with make_client(tmp_path, "127.0.7.2") as client:
+        yield client

@@ -1,0 +1,212 @@
+"""Scripted peers: a real conversation of the wire on the other side, and a simple mind behind it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection
+from itertools import count
+
+from bitarray import bitarray
+
+from anabranch.engine.candidates import Candidate
+from anabranch.engine.state import Peer, TorrentState
+from anabranch.model import Address, PeerFault, no_pieces
+from anabranch.wire import (
+    BlocksLanded,
+    CancelRun,
+    Connection,
+    Event,
+    Handshake,
+    Interested,
+    NotInterested,
+    OurExtensions,
+    Rejected,
+    RequestRun,
+)
+from engine.rig import Node, NodeLink
+from engine.samples import Sample
+
+_NUMBERS = count(1)
+Spoil = Callable[[int, int], bool]  # (piece, begin) -> whether the block is sent wrong
+
+
+class Remote:
+    """A peer of a node that serves what it is asked for, as far as it is told to.
+
+    Args:
+        pieces: What it has; None for everything.
+        rate: Blocks it sends in a second; None for at once.
+        unchokes: It unchokes whoever is interested.
+        fast: It knows BEP 6.
+        spoil: Which blocks it sends wrong.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        torrent: TorrentState,
+        content: Sample,
+        pieces: Collection[int] | None = None,
+        *,
+        rate: float | None = None,
+        unchokes: bool = True,
+        fast: bool = True,
+        spoil: Spoil = lambda piece, begin: False,
+        host: str = "",
+        candidate: Candidate | None = None,
+        tells: bool = True,
+    ) -> None:
+        number = next(_NUMBERS)
+        self.inbox = bytearray()
+        self.content = content
+        self.rate = rate
+        self.unchokes = unchokes
+        self.spoil = spoil
+        self.asked: deque[tuple[int, int, int]] = deque()  # what it owes: (piece, begin, length)
+        self.heard: list[Event] = []
+        self.sent = 0  # blocks
+        self._due = 0.0
+        self._landed: dict[tuple[int, int], memoryview] = {}
+        self.talk = Connection(content.geometry, fast=fast, extended=True, now=node.engine.clock())
+        self._node = node
+        handshake = Handshake.ours(content.info_hash, f"-XX0000-{number:012}".encode())
+        if not fast:
+            reserved = bytes(byte & ~0x04 if place == 7 else byte for place, byte in enumerate(handshake.reserved))
+            handshake = Handshake(reserved, handshake.info_hash, handshake.peer_id)
+        address = Address(
+            host or f"10.{number // 62500 % 250}.{number // 250 % 250}.{number % 250 + 1}", 20000 + number % 40000
+        )
+        self.link: NodeLink = node.join(torrent, self, address, handshake, candidate)
+        node.ends.append(self)
+        if tells:
+            self.talk.send_pieces(self._bits(pieces), pieces is None)
+            self.talk.send_extended_handshake(OurExtensions(names={}, version="scripted", reqq=500))
+            self.send()
+
+    @property
+    def peer(self) -> Peer:
+        """What the node knows of it."""
+        return self.link.peer
+
+    def send(self) -> None:
+        """Give the node what is queued."""
+        now = self._node.engine.clock()
+        while data := b"".join(self.talk.outgoing(1 << 20)):
+            self.talk.sent(len(data), now)
+            self.link.inbox += data
+
+    def leave(self) -> None:
+        self.link.close("closed by the peer")
+
+    def hang_up(self) -> None:
+        self.asked.clear()
+
+    def deliver(self) -> bool:
+        if not self.inbox:
+            return False
+        data = bytes(self.inbox)
+        self.inbox.clear()
+        for event in self.talk.receive(data, self._node.engine.clock()):
+            self.heard.append(event)
+            self.hear(event)
+        if self.rate is None:
+            self.serve(len(self.asked))
+        self.send()
+        return True
+
+    def tick(self) -> None:
+        if self.link.closed:
+            return
+        try:
+            self.talk.tick(self._node.engine.clock())
+        except PeerFault:
+            return
+        if self.rate is not None:
+            self._due = min(self._due + self.rate, max(self.rate, 1.0))
+            blocks = int(self._due)
+            self._due -= blocks
+            self.serve(blocks)
+        self.send()
+
+    def hear(self, event: Event) -> None:
+        match event:
+            case Interested() if self.unchokes:
+                self.talk.unchoke()
+            case NotInterested():
+                self.talk.choke()
+            case RequestRun():
+                self.requested(event)
+            case CancelRun():
+                self.cancelled(event)
+            case _:
+                return
+
+    def requested(self, run: RequestRun) -> None:
+        for begin in range(run.begin, run.begin + run.length, run.block):
+            self.asked.append((run.piece, begin, min(run.block, run.begin + run.length - begin)))
+
+    def cancelled(self, run: CancelRun) -> None:
+        for one in list(self.asked):
+            piece, begin, length = one
+            if piece == run.piece and run.begin <= begin < run.begin + run.length:
+                self.asked.remove(one)
+                self.talk.reject(piece, begin, length, length)
+
+    def withdraw(self, blocks: int) -> None:
+        """Answer the first so many requests with a reject, or without the fast extension not at all."""
+        for _ in range(blocks):
+            piece, begin, length = self.asked.popleft()
+            self.talk.reject(piece, begin, length, length)
+
+    def serve(self, blocks: int) -> None:
+        """Send the first so many blocks of what it was asked for."""
+        for _ in range(min(blocks, len(self.asked))):
+            piece, begin, length = self.asked.popleft()
+            data = bytearray(self.content.of_piece(piece)[begin : begin + length])
+            if self.spoil(piece, begin):
+                data[0] ^= 0xFF
+            self.talk.send_blocks(piece, begin, memoryview(data), length)
+            self.sent += 1
+
+    def ask(self, piece: int, begin: int, length: int) -> None:
+        """Ask the node for a block."""
+        view = self._landed[piece, begin] = memoryview(bytearray(length))
+        self.talk.request(piece, begin, [view], None)
+        self.send()
+
+    def answers(self) -> dict[tuple[int, int], bytes | None]:
+        """What the node answered to ask(): the bytes, None where it was rejected."""
+        answers: dict[tuple[int, int], bytes | None] = {}
+        for event in self.heard:
+            match event:
+                case BlocksLanded(piece, begin, _, _):
+                    answers[piece, begin] = bytes(self._landed[piece, begin])
+                case Rejected(piece, begin, _, _):
+                    answers[piece, begin] = None
+        return answers
+
+    def said(self, kind: type[Event]) -> int:
+        """How often the node said this."""
+        return sum(isinstance(event, kind) for event in self.heard)
+
+    def _bits(self, pieces: Collection[int] | None) -> bitarray:
+        bits = no_pieces(self.content.geometry.piece_count)
+        if pieces is None:
+            bits.setall(True)
+        for piece in pieces or ():
+            bits[piece] = True
+        return bits
+
+
+class Deaf(Remote):
+    """Takes requests and never answers."""
+
+    def serve(self, blocks: int) -> None:
+        return
+
+
+class Refuser(Remote):
+    """Unchokes, and rejects every request."""
+
+    def requested(self, run: RequestRun) -> None:
+        self.talk.reject(run.piece, run.begin, run.length, run.block)

@@ -1,0 +1,96 @@
+"""What workers do with pieces."""
+
+from __future__ import annotations
+
+import errno
+from hashlib import sha1
+
+import pytest
+
+from anabranch.engine.jobs import READ_SIZE, Part, check, finish_in_parts, finish_whole, read_through, write_parts
+from anabranch.model import BLOCK_SIZE, StorageFailed
+from engine.samples import Faults, PlainStorage, sample
+
+
+def test_a_whole_piece_is_written_when_its_hash_is_right() -> None:
+    """And not a byte of it when it is wrong."""
+    content = sample(pieces=2, blocks=3)
+    home = PlainStorage()
+    storage = home.open(content.metainfo.info, content.info_hash)
+    view = memoryview(bytearray(content.of_piece(1)))
+    due = content.metainfo.info.hash_of(1)
+    assert finish_whole(storage.piece(1), view, due, False).good
+    assert home.data[1] == content.of_piece(1)
+    view[5] ^= 1
+    home.data.clear()
+    assert not finish_whole(storage.piece(1), view, due, False).good
+    assert not home.data
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_the_digests_of_the_blocks_are_given_where_somebody_may_have_to_answer(good: bool) -> None:
+    """Always of a wrong piece; of a right one only if it failed before."""
+    content = sample(pieces=1, blocks=3, cut=100)
+    storage = PlainStorage().open(content.metainfo.info, content.info_hash)
+    data = bytearray(content.of_piece(0))
+    if not good:
+        data[0] ^= 1
+    due = content.metainfo.info.hash_of(0)
+    blocks = tuple(sha1(data[at : at + BLOCK_SIZE]).digest() for at in range(0, len(data), BLOCK_SIZE))
+    assert finish_whole(storage.piece(0), memoryview(data), due, True).digests == blocks
+    assert finish_whole(storage.piece(0), memoryview(data), due, False).digests == (() if good else blocks)
+
+
+def test_a_piece_in_parts_is_written_and_read_back() -> None:
+    """Some of it was on disk before; the verdict and the digests are those of the whole."""
+    content = sample(pieces=1, blocks=READ_SIZE // BLOCK_SIZE + 3, cut=77)
+    data = content.of_piece(0)
+    home = PlainStorage()
+    storage = home.open(content.metainfo.info, content.info_hash)
+    write_parts(storage.piece(0), [Part(0, memoryview(bytearray(data[: 2 * BLOCK_SIZE])))])
+    rest = [Part(2 * BLOCK_SIZE, memoryview(bytearray(data[2 * BLOCK_SIZE :])))]
+    verdict = finish_in_parts(storage.piece(0), rest, len(data), content.metainfo.info.hash_of(0))
+    assert verdict.good
+    assert home.data[0] == data
+    assert verdict.digests == tuple(sha1(data[at : at + BLOCK_SIZE]).digest() for at in range(0, len(data), BLOCK_SIZE))
+    home.data[0][-1] ^= 1
+    assert not finish_in_parts(storage.piece(0), [], len(data), content.metainfo.info.hash_of(0)).good
+
+
+def test_a_check_tells_right_pieces_from_wrong_short_and_missing_ones() -> None:
+    """What is not there is no failure of the disk."""
+    content = sample(pieces=4, blocks=2, cut=11)
+    home = PlainStorage()
+    home.hold(content, [0, 1, 3])
+    home.data[1][0] ^= 1
+    del home.data[3][-5:]
+    storage = home.open(content.metainfo.info, content.info_hash)
+    hashes = [content.metainfo.info.hash_of(piece) for piece in range(4)]
+    assert check(storage, content.geometry, range(4), hashes) == [True, False, False, False]
+
+
+def test_a_check_that_the_system_refuses_fails() -> None:
+    """An I/O error says nothing about the piece."""
+    content = sample(pieces=1, blocks=2)
+    faults = Faults()
+    home = PlainStorage(faults)
+    home.hold(content, [0])
+    storage = home.open(content.metainfo.info, content.info_hash)
+    faults.at("read", 1)
+    with pytest.raises(StorageFailed) as failed:
+        check(storage, content.geometry, [0], [content.metainfo.info.hash_of(0)])
+    assert failed.value.errno == errno.ENOSPC
+
+
+def test_reading_through_reads_all_of_a_piece() -> None:
+    """Or says what is in the way."""
+    content = sample(pieces=1, blocks=READ_SIZE // BLOCK_SIZE + 1)
+    home = PlainStorage()
+    home.hold(content, [0])
+    storage = home.open(content.metainfo.info, content.info_hash)
+    length = content.geometry.length_of(0)
+    read_through(storage.piece(0), length)
+    assert home.faults.calls["read"] == 2
+    del home.data[0][-1:]
+    with pytest.raises(StorageFailed):
+        read_through(storage.piece(0), length)

@@ -1,0 +1,231 @@
+"""What time brings about: peers that keep us waiting, pieces that stall."""
+
+from __future__ import annotations
+
+import pytest
+
+from anabranch.engine.stage import Live
+from anabranch.engine.ticking import IDLE_AFTER, SNUBBED_AFTER, ZOMBIE_AFTER
+from anabranch.model import BLOCK_SIZE, Priority
+from anabranch.wire import CancelRun
+from engine.remotes import Deaf, Remote
+from engine.rig import Clock, Node, run, until
+from engine.samples import on_disk, sample
+from engine.truth import check
+
+
+def test_a_peer_that_never_answers_is_snubbed_and_others_are_asked() -> None:
+    """After 30 seconds, also when the other had nothing to do and its pieces were not the last ones."""
+    content = sample(pieces=4, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.add(content)
+    node.settle()
+    deaf = Deaf(node, torrent, content, pieces=[0, 1])
+    run(clock, node, SNUBBED_AFTER - 2)
+    assert deaf.peer.talk.outstanding == 8
+    assert not deaf.peer.flow.snubbed
+    run(clock, node, 4, lambda: check(node))
+    assert deaf.peer.flow.snubbed
+    assert deaf.said(CancelRun)
+    Remote(node, torrent, content)
+    node.settle()
+    assert torrent.pieces.complete_count >= 2
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_peer_that_never_answers_is_dropped_after_two_minutes(others: int) -> None:
+    """W29: 120 seconds, however often it was asked again meanwhile."""
+    content = sample(pieces=20, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.add(content)
+    node.settle()
+    deaf = Deaf(node, torrent, content)
+    for _ in range(others):
+        Remote(node, torrent, content, rate=0.2)
+    begun = clock.now
+    until(clock, node, lambda: bool(deaf.link.closed), 130)
+    assert ZOMBIE_AFTER - 1 <= clock.now - begun <= ZOMBIE_AFTER + 3
+    assert "did not answer" in deaf.link.closed
+    check(node)
+
+
+def test_a_slow_peer_is_kept_while_it_is_alive() -> None:
+    """W29: a block each 110 seconds, though it does not listen to cancels."""
+    content = sample(pieces=1, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.add(content)
+    node.settle()
+    slow = Remote(node, torrent, content, rate=0)
+    slow.cancelled = lambda run: None  # type: ignore[method-assign]  # it answers in the order it was asked
+    for _ in range(4):
+        run(clock, node, 110, lambda: check(node))
+        slow.serve(1)
+        slow.send()
+        node.settle()
+    assert not slow.link.closed
+    assert torrent.totals.downloaded > 0
+
+
+def test_a_peer_that_was_idle_for_long_is_not_dropped_when_it_is_asked() -> None:
+    """W29: 5 minutes without requests, then one: its time begins with the request."""
+    content = sample(pieces=2, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.add(content, want=Priority.NONE)
+    node.settle()
+    remote = Remote(node, torrent, content, rate=0)
+    run(clock, node, 300)
+    assert not remote.link.closed
+    node.want(torrent, [Priority.NORMAL])
+    run(clock, node, 20)
+    assert not remote.link.closed
+    assert remote.asked
+    remote.rate = None
+    remote.serve(len(remote.asked))
+    remote.send()
+    node.settle()
+    assert torrent.signals.complete.is_set
+
+
+def test_a_peer_that_was_snubbed_and_then_idle_is_not_dropped_when_it_is_asked() -> None:
+    """To owe nothing for long is no silence."""
+    content = sample(pieces=2, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.add(content)
+    node.settle()
+    deaf = Deaf(node, torrent, content)
+    run(clock, node, 40)
+    assert deaf.peer.flow.snubbed
+    node.want(torrent, [Priority.NONE])
+    with node.engine.turn:
+        for run_owed in deaf.peer.talk.expected_runs():
+            deaf.peer.talk.cancel(run_owed.piece, run_owed.begin, run_owed.length)
+        torrent.pieces.begun.clear()
+    run(clock, node, 300)
+    assert not deaf.link.closed
+    node.want(torrent, [Priority.NORMAL])
+    run(clock, node, 100)
+    assert not deaf.link.closed
+
+
+def test_a_piece_that_gains_nothing_is_written_and_gives_its_memory_back() -> None:
+    """After 5 seconds, when nobody owes anything of it; what is missing is fetched later."""
+    content = sample(pieces=1, blocks=6)
+    node = Node(clock := Clock())
+    torrent = node.add(content)
+    node.settle()
+    remote = Remote(node, torrent, content, rate=0)
+    node.settle()
+    remote.serve(2)
+    remote.send()
+    node.settle()
+    remote.leave()
+    run(clock, node, IDLE_AFTER - 1)
+    assert node.engine.pool.lent
+    run(clock, node, 3, lambda: check(node))
+    assert not node.engine.pool.lent
+    assert torrent.holding.written[0].count() == 2
+    again = Remote(node, torrent, content)
+    node.settle(lambda: check(node))
+    assert torrent.signals.complete.is_set
+    assert again.sent == 4
+    assert on_disk(torrent.opened(), content) == content.content
+
+
+@pytest.mark.parametrize(("pieces", "blocks"), [(24, 4), (6, 16), (3, 60), (1, 200)])
+def test_a_tiny_pool_never_starves(pieces: int, blocks: int) -> None:
+    """1 MiB of memory, ten slow peers with different pieces: all completes, and the limit holds at every step."""
+    content = sample(pieces=pieces, blocks=blocks, cut=300)
+    node = Node(clock := Clock(), pool=1 << 20)
+    torrent = node.add(content)
+    node.settle()
+    for number in range(10):
+        have = None if number % 3 == 0 else [piece for piece in range(pieces) if piece % 3 != number % 3]
+        Remote(node, torrent, content, have, rate=0.7 + number / 2)
+
+    def step() -> None:
+        check(node)
+        assert node.engine.pool.lent <= 1 << 20
+
+    for _ in range(120):
+        run(clock, node, 1, step)
+        if torrent.signals.complete.is_set:
+            break
+    assert torrent.signals.complete.is_set
+    assert on_disk(torrent.opened(), content) == content.content
+    assert node.engine.pool.lent == 0
+
+
+def test_peers_that_stall_do_not_keep_the_memory_from_those_who_deliver() -> None:
+    """Deaf peers hold every buffer of a tiny pool; in need their pieces are called off after a second."""
+    content = sample(pieces=32, blocks=4)
+    node = Node(clock := Clock(), pool=256 * 1024)
+    torrent = node.add(content)
+    node.settle()
+    for _ in range(4):
+        Deaf(node, torrent, content)
+    node.settle()
+    assert node.engine.pool.short
+    Remote(node, torrent, content)
+    seconds = until(clock, node, lambda: torrent.signals.complete.is_set, 60)
+    check(node)
+    assert seconds < 30
+
+
+def test_two_torrents_share_a_tiny_pool() -> None:
+    """One whose peer is slow, one whose peer is fast: the fast one does not wait for the slow one's end."""
+    slow_content, fast_content = sample(pieces=8, blocks=8, seed=1), sample(pieces=8, blocks=8, seed=2)
+    node = Node(clock := Clock(), pool=512 * 1024)
+    slow, fast = node.add(slow_content), node.add(fast_content)
+    node.settle()
+    Remote(node, slow, slow_content, rate=0.1)
+    run(clock, node, 3)
+    Remote(node, fast, fast_content)
+    assert until(clock, node, lambda: fast.signals.complete.is_set, 60) < 40
+    check(node)
+
+
+def test_a_torrent_with_nothing_going_on_is_not_looked_at() -> None:
+    """Thousands of quiet torrents cost nothing."""
+    content = sample(pieces=2, blocks=2)
+    node = Node(clock := Clock())
+    torrent = node.seed(content)
+    run(clock, node, 2)
+    assert isinstance(torrent.stage, Live)
+    assert torrent not in node.engine.due.lively
+    remote = Remote(node, torrent, content, pieces=[])
+    assert torrent in node.engine.due.lively
+    remote.leave()
+    run(clock, node, 2)
+    assert torrent not in node.engine.due.lively
+
+
+def test_idle_memory_goes_back_to_the_system_when_nobody_downloads() -> None:
+    """A client that only seeds needs no pool."""
+    content = sample(pieces=4, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.add(content)
+    node.settle()
+    Remote(node, torrent, content)
+    node.settle()
+    assert torrent.signals.complete.is_set
+    assert node.engine.pool._idle_size >= 4 * BLOCK_SIZE
+    run(clock, node, 1)
+    assert node.engine.pool._idle_size == 0
+
+
+def test_a_peer_whose_wake_was_lost_is_asked_within_a_second() -> None:
+    """W04: flags are level-triggered; a tick looks at every idle peer."""
+    content = sample(pieces=4, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.add(content, want=Priority.NONE)
+    node.settle()
+    Remote(node, torrent, content)
+    node.settle()
+    with node.engine.turn:  # behind everybody's back
+        torrent.worth.of_file[:] = [Priority.NORMAL]
+        for piece in range(4):
+            torrent.pieces.set_worth(piece, Priority.NORMAL)
+    node.settle()
+    assert torrent.totals.downloaded == 0
+    run(clock, node, 1)
+    assert torrent.pieces.is_seed

@@ -1,0 +1,148 @@
+"""Starts downloader.py and talks with it; and looks at what a killed one left on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from anabranch.api import Metainfo
+from anabranch.storage import SessionStore, session_key
+from ours import until
+
+PROGRAM = Path(__file__).with_name("downloader.py")
+
+
+class DownloaderRefused(Exception):
+    """The program could not do it. The text is the error's, *kind* the name of its type."""
+
+    def __init__(self, text: str, kind: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class Downloader:
+    """Our client in another program, from `with` to the end of the block or kill().
+
+    Args:
+        folder: It writes to *folder*/data and remembers in *folder*/state.
+        host: Loopback address to listen on and to dial from.
+        retry_every: Seconds between attempts after a failure of the disk; 0 for those of the engine.
+        obey_permissions: Let the permissions of files count, also for root.
+        settings: Config's fields beside or instead of these.
+    """
+
+    def __init__(
+        self, folder: Path, host: str, *, retry_every: float = 0, obey_permissions: bool = False, **settings: Any
+    ) -> None:
+        chosen = {
+            "data_dir": str(folder / "data"),
+            "state_dir": str(folder / "state"),
+            "listen_host": [host],
+            "listen_port": 0,
+            **settings,
+        }
+        self._start = {"settings": chosen, "retry_every": retry_every, "obey_permissions": obey_permissions}
+        self.address = ("", 0)
+        self.torrent = ""
+
+    def __enter__(self) -> Self:
+        self._program = subprocess.Popen(
+            [sys.executable, str(PROGRAM), json.dumps(self._start)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        try:
+            host, port = self._answer()
+        except BaseException:
+            self.kill()
+            raise
+        self.address = (host, port)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End it between any two of its steps. Killing twice does nothing."""
+        self._program.kill()
+        self._program.communicate()
+
+    def add(
+        self, path: Path, peers: list[tuple[str, int]] | None = None, *, want: bool = True, data_dir: Path | None = None
+    ) -> str:
+        """Add the torrent of that .torrent file; the other methods mean the one added last where none is named."""
+        where = str(data_dir) if data_dir is not None else None
+        self.torrent = self.ask("add", path=str(path), peers=peers or [], want=want, data_dir=where)
+        return self.torrent
+
+    def pieces(self, timeout: float = 30) -> set[int]:
+        """Wait until nothing is to be hashed; which pieces are complete then."""
+        return set(self.ask("pieces", torrent=self.torrent, timeout=timeout))
+
+    def wait_complete(self, timeout: float = 60, torrent: str = "") -> bool:
+        """Wait until all that is wanted is there. Says whether it was in time."""
+        return bool(self.ask("wait_complete", torrent=torrent or self.torrent, timeout=timeout))
+
+    def stats(self, torrent: str = "") -> dict[str, Any]:
+        """TorrentStats as a dictionary."""
+        told = self.ask("stats", torrent=torrent or self.torrent)
+        assert isinstance(told, dict)
+        return told
+
+    def until_downloaded(self, length: int) -> None:
+        """Wait until it has received *length* bytes, over all its runs."""
+        until(lambda: self.stats()["downloaded"] >= length)
+
+    def ask(self, do: str, **request: Any) -> Any:
+        """Send one request. Raises DownloaderRefused where it meets an error."""
+        assert self._program.stdin is not None
+        self._program.stdin.write(json.dumps({"do": do, **request}) + "\n")
+        self._program.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._program.stdout is not None
+        line = self._program.stdout.readline()
+        if not line:
+            raise DownloaderRefused(f"the program is gone: exit code {self._program.wait()}", "EOFError")
+        told = json.loads(line)
+        if "error" in told:
+            raise DownloaderRefused(told["error"], told["kind"])
+        return told["answer"]
+
+
+def pieces_on_disk(metainfo: Metainfo, data: Path) -> set[int]:
+    """Hash what is there, file by file under either of its names, without any code of ours."""
+    info = metainfo.info
+    whole = bytearray()
+    for file in info.files:
+        path = data.joinpath(*file.path)
+        found = next((one for one in (path.with_name(path.name + ".part"), path) if one.exists()), None)
+        content = found.read_bytes() if found else b""
+        whole += content[: file.length].ljust(file.length, b"\0")
+    length = info.geometry.piece_length
+    return {
+        piece
+        for piece in range(info.geometry.piece_count)
+        if hashlib.sha1(whole[piece * length : (piece + 1) * length]).digest() == info.hash_of(piece)
+    }
+
+
+def pieces_recorded(metainfo: Metainfo, folder: Path) -> set[int]:
+    """What the session store below *folder* has as complete."""
+    store = SessionStore(folder / "state")
+    try:
+        completion = store.completion(session_key(metainfo.info.info_hash, folder / "data"))
+        _, complete = completion.load(metainfo.info.geometry.piece_count)
+    finally:
+        store.close()
+    return set(complete.search(1))
