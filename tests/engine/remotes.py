@@ -171,7 +171,7 @@ class Remote:
     def ask(self, piece: int, begin: int, length: int) -> None:
         """Ask the node for a block."""
         view = self._landed[piece, begin] = memoryview(bytearray(length))
-        self.talk.request(piece, begin, [view], None)
+        self.talk.request(piece, begin, [view], view)
         self.send()
 
     def answers(self) -> dict[tuple[int, int], bytes | None]:

@@ -8,11 +8,13 @@ limits (link_io), dialing itself (network_io).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Any, Protocol, TypeVar
+
+from bitarray import bitarray
 
 from anabranch.engine import adding, asking, closing, membership, receiving, saving, serving, ticking, wanting
 from anabranch.engine.buffers import POOL_SIZE, BufferPool
@@ -34,18 +36,32 @@ MOST_STEPS = 200_000  # of one settle(): more is a loop
 
 
 class ThinTurn(Turn):
-    """A turn whose slices are as thin as a test wants them, so that small torrents take many."""
+    """A turn whose slices are as thin as a test wants them, so that small torrents take many.
 
-    __slots__ = ("thickness",)
+    Attributes:
+        items: How many each slice had so far.
+    """
+
+    __slots__ = ("items", "thickness")
 
     def __init__(self, clock: Callable[[], float], thickness: int) -> None:
         super().__init__(clock)
         self.thickness = thickness
+        self.items: list[int] = []
 
     def sliced(
         self, kind: str, target: object, items: Iterable[T], action: Callable[[T], object], size: int = SLICE
     ) -> None:
-        super().sliced(kind, target, items, action, min(size, self.thickness))
+        super().sliced(kind, target, self._counted(iter(items)), action, min(size, self.thickness))
+
+    def _counted(self, items: Iterator[T]) -> Iterator[T]:
+        turn = -1
+        for item in items:
+            if self.taken != turn:
+                turn = self.taken
+                self.items.append(0)
+            self.items[-1] += 1
+            yield item
 
 
 class Clock:
@@ -145,8 +161,10 @@ class NodeLink:
 
     def flush(self) -> None:
         engine, peer = self.node.engine, self.peer
-        while not self.closed and not self.blocked:
+        while not self.closed:
             serving.fill(engine, peer)
+            if self.blocked:
+                return
             data = b"".join(peer.talk.outgoing(self.node.allowance))
             if not data:
                 return
@@ -225,7 +243,7 @@ class Node:
     def __init__(
         self,
         clock: Clock,
-        seed: int = 0,
+        number: int = 0,
         *,
         pool: int = POOL_SIZE,
         sessions: SessionStore | None = None,
@@ -233,17 +251,19 @@ class Node:
         **config: Any,
     ) -> None:
         self.loop = Loop()
-        self.cuts = Random(seed)
+        self.cuts = Random(number)
         self.disk, self.cold, self.record = Jobs(), Jobs(), Jobs()
         self.ends: list[End] = []
         self.line = self.allowance = 1 << 30  # bytes that it can send in a tenth of a second, and of this one
         self.feeds: Feeds[Event] = Feeds()
+        self.slices = ThinTurn(clock, slice_size)
+        self.turn: Turn = self.slices
         self.engine = Engine(
             config=Config(**config),
-            turn=ThinTurn(clock, slice_size),
+            turn=self.turn,
             clock=clock,
-            draw=Random(seed).randrange,
-            peer_id=b"-DE211s-" + f"{seed:012}".encode(),
+            draw=Random(number).randrange,
+            peer_id=b"-DE211s-" + f"{number:012}".encode(),
             limits=Limits(Bucket(None), Bucket(None), Bucket(10.0, 10.0)),
             workshop=Workshop(self.disk, self.cold, self.record, sessions),
             network=self.loop,
@@ -254,12 +274,8 @@ class Node:
         self.engine.turn.slices_run_by(self.loop.call)
         self.feed: Feed[Event] = self.feeds.subscribe(1_000_000)
 
-    @property
-    def turn(self) -> Turn:
-        """With `engine` and `forbidden()`: what readers need of Core."""
-        return self.engine.turn
-
     def forbidden(self) -> bool:
+        """With `turn` and `engine`: what readers need of Core."""
         return self.engine.turn.held_by_me
 
     def add(
@@ -269,23 +285,32 @@ class Node:
         *,
         want: Priority | None = Priority.NORMAL,
         policy: Policy | None = None,
-        data_path: str = "/data",
     ) -> TorrentState:
         """Add a torrent as Core does, and want all of it; nothing has happened before settle()."""
-        engine = self.engine
+        torrent = self.prepare(content, storage, policy=policy)
+        if want is not None:
+            self.want(torrent, [want] * len(content.metainfo.info.files))
+        return torrent
+
+    def prepare(
+        self,
+        content: Sample,
+        storage: ClientStorage | None = None,
+        *,
+        policy: Policy | None = None,
+        partial: Mapping[int, bytes] | None = None,
+        vouched: bitarray | None = None,
+    ) -> TorrentState:
+        """Add a torrent of which earlier runs, or resume data, left something."""
+        engine, home = self.engine, storage or MemoryStorage()
         torrent = adding.make(
-            content.metainfo,
-            data_path,
-            storage or MemoryStorage(),
-            engine.pool,
-            engine.draw,
-            self.forbidden,
-            policy or Policy(),
+            content.metainfo, "/data", home, engine.pool, engine.draw, self.forbidden, policy or Policy()
         )
+        torrent.disk.partial, torrent.disk.vouched = partial or {}, vouched
         sessions = engine.workshop.sessions
         claim = None
         if sessions is not None:
-            key = session_key(content.info_hash, data_path)
+            key = session_key(content.info_hash, "/data")
             claim = sessions.claim(key)
             saved = sessions.load(key)
             if saved is not None:
@@ -293,8 +318,6 @@ class Node:
                 torrent.disk.partial = sessions.take_partial(key)
         with engine.turn:
             adding.register(engine, torrent, claim)
-        if want is not None:
-            self.want(torrent, [want] * len(content.metainfo.info.files))
         return torrent
 
     def seed(self, content: Sample) -> TorrentState:

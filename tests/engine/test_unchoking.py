@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from anabranch.engine.choking import OPTIMISTIC_EVERY, RECHOKE_EVERY, SLOTS
 from anabranch.engine.state import TorrentState
 from anabranch.engine.wanting import allow_upload
@@ -46,22 +48,22 @@ def test_the_optimistic_slot_changes_hands_every_thirty_seconds_while_seeding() 
     node = Node(clock := Clock())
     torrent = node.seed(content)
     remotes = leeches(node, torrent, content, SLOTS + 4)
-    for remote in remotes[:SLOTS]:
-        remote.ask(0, 0, BLOCK_SIZE)  # the regular slots are theirs by what they take
-    node.settle()
     holders: list[Remote] = []
-    run(clock, node, RECHOKE_EVERY + 1)
+
+    def take() -> None:
+        for remote in remotes[:SLOTS]:  # the regular slots are theirs by what they take
+            remote.ask(0, 0, BLOCK_SIZE)
+        node.settle()
+
+    run(clock, node, RECHOKE_EVERY + 1, take)
     for _ in range(40):
-        for number, remote in enumerate(remotes[:SLOTS]):
-            remote.talk.request(0, BLOCK_SIZE * (number % 2), [memoryview(bytearray(BLOCK_SIZE))], None)
-            remote.send()
-        run(clock, node, OPTIMISTIC_EVERY / 3)
+        run(clock, node, OPTIMISTIC_EVERY / 3, take)
         open_ones = unchoked(remotes)
         assert len(open_ones) == SLOTS + 1
         assert torrent.swarm.optimistic is not None
         holders.append(next(one for one in remotes if one.peer is torrent.swarm.optimistic))
     changes = [place for place in range(1, 40) if holders[place] is not holders[place - 1]]
-    assert all(later - earlier >= 3 for earlier, later in zip(changes, changes[1:], strict=False))
+    assert all(later - earlier >= 3 for earlier, later in pairwise(changes))
     assert len(set(holders)) >= 3
 
 
@@ -85,8 +87,8 @@ def test_who_gives_most_is_served_while_we_download() -> None:
 def test_nobody_is_served_who_may_not_be() -> None:
     """Uploading forbidden for the torrent, for the client, or seeding switched off and nothing missing."""
     content = sample(pieces=4, blocks=2)
-    for settings in ({"no_upload": True}, {"seed": False}):
-        node = Node(clock := Clock(), **settings)
+    clock = Clock()
+    for node in (Node(clock, no_upload=True), Node(clock, seed=False)):
         remotes = leeches(node, node.seed(content), content, 2)
         run(clock, node, 11)
         assert not unchoked(remotes)

@@ -189,6 +189,21 @@ def test_a_directory_that_cannot_be_made_is_named(seeder: Client, small: Path, t
     assert trees.digest(tmp_path / "plain" / "data" / "small.bin") == trees.digest(small)
 
 
+def put_back(path: Path, content: bytes | bytearray) -> None:
+    """Put a file at its place, whole."""
+    whole = path.parent.parent / "whole"
+    whole.write_bytes(content)
+    whole.replace(path)
+
+
+def hashed(data: bytes, folder: Path, host: str, data_dir: Path) -> None:
+    """Run a client that hashes what is there and records it, so that the next has no reason to look at it."""
+    with make_client(folder, host, data_dir=data_dir) as client:
+        torrent = client.add(data)
+        assert torrent.checked.wait(30)
+        assert torrent.stats().pieces_complete == torrent.piece_count
+
+
 @pytest.mark.interop
 @pytest.mark.parametrize("harm", ["cut short", "removed", "unreadable"])
 def test_a_file_that_is_lost_while_it_is_seeded_is_named_and_served_when_it_is_back(
@@ -198,8 +213,7 @@ def test_a_file_that_is_lost_while_it_is_seeded_is_named_and_served_when_it_is_b
     pytest.importorskip("libtorrent", reason="libtorrent has no wheel for this Python")
     data = create(large, piece_length=64 * KIB)
     kept = large.read_bytes()
-    with make_client(tmp_path, "127.0.7.6", data_dir=large.parent) as client:  # hashes, so that the next need not
-        client.add(data).checked.wait(30)
+    hashed(data, tmp_path, "127.0.7.6", large.parent)
     with make_client(tmp_path, "127.0.7.6", data_dir=large.parent) as client:
         torrent = client.add(data)
         assert torrent.checked.wait(30)
@@ -221,7 +235,7 @@ def test_a_file_that_is_lost_while_it_is_seeded_is_named_and_served_when_it_is_b
                 assert error.endswith("No such file or directory")
             if harm == "unreadable":
                 large.rmdir()
-            large.write_bytes(kept)
+            put_back(large, kept)
             went_on(torrent)
             leecher.connect(*address_of(client))
             leecher.wait_finished(60)
@@ -235,6 +249,7 @@ def test_a_file_that_comes_back_different_is_not_served(large: Path, tmp_path: P
     other = bytearray(large.read_bytes())
     other[3 * MIB] ^= 1
     shutil.copytree(large.parent, tmp_path / "good")
+    hashed(data, tmp_path / "a", "127.0.7.8", large.parent)
     with (
         make_client(tmp_path / "a", "127.0.7.8", data_dir=large.parent) as client,
         make_client(tmp_path / "b", "127.0.7.9", data_dir=tmp_path / "good") as good,
@@ -242,14 +257,12 @@ def test_a_file_that_comes_back_different_is_not_served(large: Path, tmp_path: P
     ):
         torrent = client.add(data)
         assert torrent.checked.wait(30)
-        large.unlink()
+        os.truncate(large, 100)
         wanting = leecher.add(data)
         wanting.download_all()
-        with large.open("wb") as file:
-            file.truncate(100)
         wanting.add_peers([address_of(client)])
         failed(torrent)
-        large.write_bytes(other)
+        put_back(large, other)
         went_on(torrent)
         until(lambda: torrent.stats().pieces_complete == torrent.piece_count - 1)
         assert not torrent.piece(48).state.complete

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from anabranch.api import Client, Closed, Misused, Priority, Reader, StorageFailed
+from anabranch.api import Client, Closed, Misused, Priority, Reader, StorageFailed, events
 from gates import GatedWrites, SlowToOpen
 from origin import PIECE, Origin, seeded
 from ours import KIB, MIB, make_client, until
@@ -232,11 +233,15 @@ def test_waiting_where_it_would_stop_the_engine_is_refused(origin: Origin, clien
 def test_a_callback_may_read(origin: Origin, client: Client) -> None:
     """Callbacks have a thread of their own."""
     torrent = origin.served(client)
-    got: list[bytes] = []
-    client.on_event(lambda event: got or got.append(torrent.reader().read(10)))
-    torrent.download_all()
-    until(lambda: got)
-    assert got == [origin.content[:10]]
+    got: Future[bytes | None] = Future()
+
+    def read_once(event: events.Event) -> None:
+        if not got.done():
+            got.set_result(torrent.reader().read(10))
+
+    client.on_event(read_once)
+    torrent.piece(0).priority = Priority.NORMAL
+    assert got.result(PATIENCE) == origin.content[:10]
 
 
 def test_reading_does_not_hold_the_turn_while_it_waits_or_reads_the_disk(origin: Origin, client: Client) -> None:

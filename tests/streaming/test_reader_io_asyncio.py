@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from anabranch.api import Client, Closed, Misused
 from gates import GatedWrites
+from loops import Run
 from origin import PIECE, Origin
 from ours import KIB
 from streaming.waiting import nobody_waits, readers_wait
-from threads import PATIENCE, on_engine
-
-uvloop = pytest.importorskip("uvloop", reason="uvloop is not for this platform")
-
-T = TypeVar("T")
-Run = Callable[[Coroutine[Any, Any, T]], T]
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run[Any]:
-    """Runs a coroutine in a loop of that kind, in this thread, with a deadline."""
-
-    def run(work: Coroutine[Any, Any, T]) -> T:
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            return runner.run(asyncio.wait_for(work, PATIENCE))
-
-    return run
+from threads import on_engine
 
 
 async def waiting(torrent: Any, many: int = 1) -> None:

@@ -19,7 +19,7 @@ from anabranch.engine import (
     TorrentStats,
     stats_of,
 )
-from anabranch.model import Address, InfoHash
+from anabranch.model import Address, InfoHash, InputRefused
 from anabranch.storage import ClientStorage
 
 from .source import Source, resolve
@@ -60,7 +60,8 @@ class Client:
         config: Its settings; the defaults where none are given.
 
     Raises:
-        InputRefused: an address to listen on, or a directory, cannot be used.
+        InputRefused: an address to listen on cannot be used.
+        StorageFailed: the state directory cannot be used.
     """
 
     def __init__(self, config: Config | None = None) -> None:
@@ -139,7 +140,10 @@ class Client:
         Raises:
             InputRefused: not an info hash.
         """
-        key = InfoHash.parse(info_hash) if isinstance(info_hash, str) else InfoHash(info_hash)
+        try:
+            key = InfoHash.parse(info_hash) if isinstance(info_hash, str) else InfoHash(info_hash)
+        except ValueError as bad:
+            raise InputRefused(str(bad)) from bad
         with self._core.turn:
             state = self._core.engine.torrents.get(key)
         return Torrent(self._core, state) if state is not None else None

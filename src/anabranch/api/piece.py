@@ -72,8 +72,9 @@ class Piece:
     @priority.setter
     def priority(self, priority: Priority) -> None:
         """Give it a worth of its own, beside its files'."""
+        wish = Priority(priority)
         with self._core.turn:
-            choose_pieces(self._core.engine, self._torrent, range(self.index, self.index + 1), priority)
+            choose_pieces(self._core.engine, self._torrent, range(self.index, self.index + 1), wish)
 
     def verify(self) -> None:
         """Have it hashed. `torrent.checked` tells when that is done."""

@@ -110,7 +110,7 @@ class Torrent:
 
     def piece_states(self, start: int = 0, stop: int | None = None) -> list[PieceState]:
         """The states of pieces [start, stop), taken in slices so that nobody waits for long."""
-        stop = self.piece_count if stop is None else min(stop, self.piece_count)
+        start, stop = max(start, 0), self.piece_count if stop is None else min(stop, self.piece_count)
         states: list[PieceState] = []
         for first in range(start, stop, 4096):
             with self._core.turn:
@@ -206,7 +206,10 @@ class Torrent:
             return stats_of(self._core.engine, self._state)
 
     def cached_stats(self) -> TorrentStats:
-        """Its numbers, at most 200 ms old while the engine can answer; never waits. `.at` tells when they were taken."""
+        """Its numbers, at most 200 ms old while the engine can answer; `.at` tells when they were taken.
+
+        Never waits for the turn, except to take the first picture of the torrent.
+        """
         return picture_of(self._core, self._state)
 
     def peers(self) -> list[PeerStats]:

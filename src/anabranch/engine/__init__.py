@@ -1,7 +1,7 @@
 """The engine: it owns all state, takes every decision, and knows every room below.
 
-Used by the rooms above: Core puts it together, the functions are what readers and the public door call within turns, and
-pictures and events are what it gives out.
+Used by the rooms above: Core puts it together, the functions are what readers and the public door call within turns,
+and pictures and events are what it gives out.
 """
 
 from . import events

@@ -1,8 +1,8 @@
 """The memory that unfinished pieces rest in: a bounded pool, which is also the limit of unverified bytes.
 
-A piece of up to an eighth of the pool has one buffer; a larger one is received in stretches, each written as soon as it is
-full. Who finds the pool empty has to wait, and that is the back-pressure: a slow disk or hasher slows the asking, never
-the memory. Buffers are handed out last in, first out, while they are warm in the cache.
+A piece of up to an eighth of the pool has one buffer; a larger one is received in stretches, each written as soon as
+it is full. Who finds the pool empty has to wait, and that is the back-pressure: a slow disk or hasher slows the
+asking, never the memory. Buffers are handed out last in, first out, while they are warm in the cache.
 
 Each buffer keeps the views of its blocks, so that the block path never slices.
 """
@@ -37,7 +37,7 @@ class BufferPool:
         self._idle_size = 0
 
     def stretch_size(self, geometry: Geometry) -> int:
-        """Size of the buffers that this torrent's pieces rest in: the piece length, or whole blocks, at most STRETCH_SIZE."""
+        """Size of the buffers this torrent's pieces rest in: a piece, or whole blocks up to STRETCH_SIZE."""
         length = geometry.piece_length
         if length > self.limit // _LARGE:
             largest = max(self.limit // _LARGE, BLOCK_SIZE)

@@ -82,7 +82,9 @@ class Candidates:
 
 
 def half_open_limit(most: int, connected: int, reserve: int, configured: int = 25) -> int:
-    """How many dials one torrent may have under way (the fork's budget, so that idle torrents leave room for busy ones).
+    """How many dials one torrent may have under way.
+
+    Source: the budget of a fork of the Go engine that serves a fleet: idle torrents must leave room for busy ones.
 
     Args:
         most: Connections the torrent may have; 0 or less dials nobody.

@@ -1,7 +1,7 @@
 """The end of a torrent: it leaves its swarm at once, what is under way comes to its end, then everything is let go.
 
-Closing is the same for a torrent that is dropped and for all of them when the client closes. Nobody waits within a turn:
-look() is called again and again by the network thread until a torrent has nothing under way.
+Closing is the same for a torrent that is dropped and for all of them when the client closes. Nobody waits within a
+turn: look() is called again and again by the network thread until a torrent has nothing under way.
 """
 
 from __future__ import annotations

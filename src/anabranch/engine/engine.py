@@ -26,9 +26,8 @@ T = TypeVar("T")
 class Work(Protocol):
     """Threads that do what may block. Answers come back on the network thread, outside of turns."""
 
-    def submit(
-        self, job: Callable[[], T], done: Callable[[T], None], failed: Callable[[BaseException], None]
-    ) -> None: ...
+    def submit(self, job: Callable[[], T], done: Callable[[T], None], failed: Callable[[BaseException], None]) -> None:
+        """Have *job* done, then *done* called with what it gave or *failed* with what it raised."""
 
 
 class Network(Protocol):

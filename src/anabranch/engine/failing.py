@@ -1,7 +1,7 @@
 """What the engine does when a disk says no: the torrent stops asking and serving, says why, and is tried again.
 
-Nothing else stops: peers stay connected, other torrents go on. What failed is kept and repeated every RETRY_EVERY seconds
-where memory allows; when all of it goes through, the torrent is live again.
+Nothing else stops: peers stay connected, other torrents go on. What failed is kept and repeated every RETRY_EVERY
+seconds where memory allows; when all of it goes through, the torrent is live again.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ def fail(engine: Engine, torrent: TorrentState, error: TorrentError, again: Call
     """The torrent's disk failed: stop asking and serving, remember what to repeat."""
     before = torrent.stage
     if isinstance(before, Closing | Dropped):
+        if isinstance(error, StorageFailed):
+            engine.tell(events.Failed(torrent.info_hash, error))
         return
     if again is not None:
         torrent.disk.again.append(again)

@@ -1,7 +1,7 @@
 """What each file is worth, and so each piece.
 
-A piece is worth the most of: every file that has a byte in it, what was asked for the piece itself, and the readers whose
-window it is in (Go engine's "pure priority").
+A piece is worth the most of: every file that has a byte in it, what was asked for the piece itself, and the readers
+whose window it is in (Go engine's "pure priority").
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ class FileSpan(Protocol):
     """What is needed of a file: where its bytes are."""
 
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Where in the torrent it starts, in bytes."""
+
     @property
-    def length(self) -> int: ...
+    def length(self) -> int:
+        """Its length in bytes."""
+
     @property
-    def pad(self) -> bool: ...
+    def pad(self) -> bool:
+        """Whether it is padding only."""
 
 
 class Worth:

@@ -40,13 +40,26 @@ class Host(Protocol):
     plain: memoryview
     port: int | None
 
-    def add_reader(self, sock: socket.socket, act: Callable[[], None]) -> None: ...
-    def remove_reader(self, sock: socket.socket) -> None: ...
-    def add_writer(self, sock: socket.socket, act: Callable[[], None]) -> None: ...
-    def remove_writer(self, sock: socket.socket) -> None: ...
-    def later(self, delay: float, act: Callable[[], None]) -> TimerHandle: ...
-    def flush_touched(self) -> None: ...
-    def gone(self, link: SocketLink) -> None: ...
+    def add_reader(self, sock: socket.socket, act: Callable[[], None]) -> None:
+        """Call *act* whenever the socket has something to receive."""
+
+    def remove_reader(self, sock: socket.socket) -> None:
+        """Take add_reader() back."""
+
+    def add_writer(self, sock: socket.socket, act: Callable[[], None]) -> None:
+        """Call *act* whenever the socket takes something to send."""
+
+    def remove_writer(self, sock: socket.socket) -> None:
+        """Take add_writer() back."""
+
+    def later(self, delay: float, act: Callable[[], None]) -> TimerHandle:
+        """Call *act* in *delay* seconds."""
+
+    def flush_touched(self) -> None:
+        """Send what the last turn has queued, with any peer."""
+
+    def gone(self, link: SocketLink) -> None:
+        """The link has closed."""
 
 
 class SocketLink:

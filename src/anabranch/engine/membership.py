@@ -97,7 +97,7 @@ def join(
 
 
 def _not_twice(engine: Engine, torrent: TorrentState, address: Address, theirs: Handshake, outgoing: bool) -> str:
-    """One connection to a peer is enough. When both dialed at once, both keep the one that the greater peer id dialed."""
+    """One connection to a peer is enough. When both dialed, they keep the one that the greater peer id dialed."""
     for peer in torrent.swarm.peers.values():
         if peer.peer_id == theirs.peer_id and peer.address.host == address.host:
             ours_wins = engine.peer_id > theirs.peer_id

@@ -1,7 +1,7 @@
 """The network thread: one event loop that owns all sockets, and the clock of the engine.
 
-uvloop where it is installed, asyncio's loop otherwise. Everything that touches a connection runs here, in turns that the
-loop's callbacks take; other threads reach it by post().
+uvloop where it is installed, asyncio's loop otherwise. Everything that touches a connection runs here, in turns that
+the loop's callbacks take; other threads reach it by post().
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Opening a torrent's storage, and deciding of each piece what is known of it.
 
-The truth table: what is recorded complete is not hashed; what is unknown and may be on disk is hashed before it is asked
-for, unless the user wants no check, then it is asked for at once; what is not on disk at all is known to be missing.
+The truth table: what is recorded complete is not hashed; what is unknown and may be on disk is hashed before it is
+asked for, unless the user wants no check, then it is asked for at once; what is not on disk at all is known to be
+missing.
 """
 
 from __future__ import annotations

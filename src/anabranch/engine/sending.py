@@ -25,7 +25,7 @@ class SendPool:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def take(self, wake: Callable[[], None], *, idle: bool) -> memoryview | None:
-        """A buffer, or None; then *wake* is called once when one is there. *idle*: nothing is on its way to the peer."""
+        """A buffer, or None; then *wake* is called once when one is there. *idle*: the peer has nothing on its way."""
         if self._idle:
             return self._idle.pop()
         if self._made < self._most:

@@ -1,7 +1,7 @@
 """Giving peers the blocks they asked for: warm data at once, cold data by a worker.
 
-Network thread, outside of turns. What the page cache holds is read on the spot; for the rest a worker waits for the disk,
-and meanwhile only this peer waits.
+Network thread, outside of turns. What the page cache holds is read on the spot; for the rest a worker waits for the
+disk, and meanwhile only this peer waits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .state import Peer
 
 
 def fill(engine: Engine, peer: Peer) -> None:
-    """Read blocks for the peer until enough is queued to be sent. Outside of turns; the link calls it before it sends."""
+    """Read blocks for the peer until enough is queued. Outside of turns; the link calls it before it sends."""
     serving = peer.serving
     if serving.reading or not serving.queue:
         return

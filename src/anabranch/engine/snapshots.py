@@ -1,6 +1,7 @@
 """Numbers for those who ask again and again: a picture is kept for a while, and an old one is better than a wait.
 
-Source: the fork's cached stats (200 ms), without its flaw that everybody waits while the engine is stuck.
+Source: the cached stats of a fork of the Go engine (200 ms), without its flaw that everybody waits while the engine is
+stuck.
 """
 
 from __future__ import annotations

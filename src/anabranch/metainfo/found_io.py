@@ -1,7 +1,8 @@
 """Data that is on disk under the torrent's own names, although those are not what we would name it.
 
-A safe path differs from the torrent's own where other systems could not have the name, or a name comes twice but for its
-case. Here the files may be there all the same: made by us, or by a client that keeps such names. Then they are used.
+A safe path differs from the torrent's own where other systems could not have the name, or a name comes twice but for
+its case. Here the files may be there all the same: made by us, or by a client that keeps such names. Then they are
+used.
 """
 
 from __future__ import annotations

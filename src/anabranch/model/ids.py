@@ -11,6 +11,7 @@ class InfoHash(bytes):
     __slots__ = ()
 
     def __new__(cls, digest: bytes) -> InfoHash:
+        """Raises ValueError for another length."""
         if len(digest) != 20:
             raise ValueError(f"an info hash has 20 bytes, not {len(digest)}")
         return super().__new__(cls, digest)

@@ -1,7 +1,7 @@
 """A torrent's bytes as a file: reads wait for the data, and ask for them first.
 
-Source: the Go engine's readers; passive ones are the fork's. A reader gives only verified bytes unless it is responsive.
-One reader is for one thread or task at a time; a torrent may have any number of them.
+Source: the Go engine's readers; passive ones come from a fork of it. A reader gives only verified bytes, unless it is
+responsive. One reader is for one thread or task at a time; a torrent may have any number of them.
 """
 
 from __future__ import annotations
@@ -98,42 +98,41 @@ class Reader(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         while view:
             found = self._find(len(view))
-            if found.length or not self._left():
-                return self._take(found, view)
+            if found.length:
+                self._fill(found, view[: found.length])
+                self._advance(found.length)
+                return found.length
             if found.signal is None:
-                continue
+                break  # at the end
             try:
                 found.signal.wait()
             finally:
                 stop_waiting(self._core, self._torrent, found)
         return 0
 
+    def readall(self) -> bytes:
+        """Everything that is left. Raises as readinto()."""
+        parts: list[bytes] = []
+        while part := self.read(_AT_ONCE):
+            parts.append(part)
+        return b"".join(parts)
+
     async def aread(self, size: int = -1) -> bytes:
         """Read up to *size* bytes (all that is left for -1) without blocking the loop; b"" at the end.
+
+        When it is cancelled or fails, nothing was read: the position is where it was.
 
         Raises:
             As readinto().
         """
         self._check_open()
-        left = self._left()
-        wanted = left if size < 0 else min(size, left)
-        parts: list[bytes] = []
-        while wanted:
-            found = self._find(min(wanted, _AT_ONCE))
-            if not found.length:
-                if found.signal is not None:
-                    try:
-                        await found.signal
-                    finally:
-                        stop_waiting(self._core, self._torrent, found)
-                continue
-            room = bytearray(found.length)
-            await asyncio.to_thread(self._take, found, memoryview(room))
-            parts.append(bytes(room))
-            wanted -= found.length
-            if size >= 0:
-                break
-        return b"".join(parts)
+        begin = self._position
+        try:
+            return await self._gathered(size)
+        except BaseException:
+            self._position = begin
+            self._announce()
+            raise
 
     def close(self) -> None:
         """Want nothing any more. Closing twice does nothing."""
@@ -148,6 +147,29 @@ class Reader(io.RawIOBase):
         if not self.closed and self._window[0]:
             self._core.turn.note(move_reader, self._core, self._torrent, self._token, range(0), -1)
             self._window = (range(0), -1)
+
+    async def _gathered(self, size: int) -> bytes:
+        left = self._left()
+        wanted = left if size < 0 else min(size, left)
+        parts: list[bytes] = []
+        while wanted:
+            found = self._find(min(wanted, _AT_ONCE))
+            if not found.length:
+                if found.signal is None:
+                    break
+                try:
+                    await found.signal
+                finally:
+                    stop_waiting(self._core, self._torrent, found)
+                continue
+            room = bytearray(found.length)
+            await asyncio.to_thread(self._fill, found, memoryview(room))
+            self._advance(found.length)
+            parts.append(bytes(room))
+            wanted -= found.length
+            if size >= 0:
+                break
+        return b"".join(parts)
 
     def _left(self) -> int:
         return max(self._length - self._position, 0)
@@ -166,21 +188,20 @@ class Reader(io.RawIOBase):
         wanted = min(wanted, self._left())
         return wait_for(self._core, self._torrent, self._offset + self._position, wanted, self.responsive)
 
-    def _take(self, found: Availability, view: memoryview) -> int:
-        """Read what was found and move on."""
-        length = min(found.length, len(view))
-        if length:
-            if found.early is not None:
-                view[:length] = found.early[:length]
-            else:
-                read_verified(self._torrent, self._offset + self._position, view[:length])
-            self._position += length
-            self._announce()
-        return length
+    def _fill(self, found: Availability, view: memoryview) -> None:
+        """Read what was found. Changes nothing of the reader: a cancelled task leaves this behind in its thread."""
+        if found.early is not None:
+            view[:] = found.early[: len(view)]
+        else:
+            read_verified(self._torrent, self._offset + self._position, view)
+
+    def _advance(self, length: int) -> None:
+        self._position += length
+        self._announce()
 
     def _announce(self) -> None:
         """Tell the engine where the reader is, if that changes what it wants."""
-        if self._passive:
+        if self._passive or self.closed:
             return
         base = self._offset
         geometry = self._torrent.pieces.geometry

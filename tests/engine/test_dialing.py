@@ -1,0 +1,148 @@
+"""Whom to dial."""
+
+from __future__ import annotations
+
+import pytest
+
+from anabranch.engine import dialing
+from anabranch.engine.state import TorrentState
+from anabranch.engine.wanting import allow_download, allow_upload
+from anabranch.model import Address, Priority
+from engine.remotes import Remote
+from engine.rig import Clock, Node
+from engine.samples import Held, sample
+
+CONTENT = sample(pieces=4, blocks=1)
+
+
+def hungry(node: Node, candidates: int, *, seed: int = 0, most: int = 50) -> TorrentState:
+    """A torrent that lacks everything and knows so many addresses."""
+    torrent = node.add(sample(pieces=4, blocks=1, seed=seed))
+    node.settle()
+    torrent.policy.most_connections = most
+    for number in range(candidates):
+        torrent.swarm.candidates.add(Address(f"10.5.{seed}.{number % 250 + 1}", 6881 + number // 250), "user")
+    with node.engine.turn:
+        node.engine.due.lively.add(torrent)
+    return torrent
+
+
+def dialed(node: Node, now: float | None = None) -> list[dialing.Dial]:
+    with node.engine.turn:
+        return dialing.choose(node.engine, node.engine.clock() if now is None else now)
+
+
+def test_dials_keep_to_the_rate() -> None:
+    """Ten a second after a burst of ten."""
+    node = Node(Clock())
+    hungry(node, 100)
+    assert len(dialed(node, 1000.0)) == 10
+    assert len(dialed(node, 1000.5)) == 5
+    assert len(dialed(node, 1001.5)) == 10
+
+
+def test_dials_under_way_keep_to_the_torrent_s_budget() -> None:
+    """The half-open table: a torrent of four connections has two dials under way."""
+    node = Node(Clock())
+    torrent = hungry(node, 100, most=4)
+    assert len(dialed(node)) == 2
+    assert dialed(node, 2000.0) == []
+    for candidate in list(torrent.swarm.candidates._known.values())[:2]:
+        with node.engine.turn:
+            dialing.ended(torrent, candidate, 2000.0)
+    assert len(dialed(node, 2000.0)) == 2
+
+
+def test_dials_under_way_keep_to_the_client_s_budget() -> None:
+    """W37: over all torrents; a paused one takes nothing of it."""
+    node = Node(Clock(), total_half_open_connections=7, dial_rate=1000)
+    node.engine.limits.dials.set_rate(1000.0, 1000.0, 1000.0)
+    paused = hungry(node, 50, seed=1, most=0)
+    hungry(node, 50, seed=2, most=4)
+    hungry(node, 50, seed=3)
+    dials = dialed(node, 1010.0)
+    assert len(dials) == 7
+    assert paused not in [dial.torrent for dial in dials]
+
+
+def test_the_banned_are_never_dialed() -> None:
+    """They are forgotten."""
+    node = Node(Clock())
+    torrent = hungry(node, 3)
+    node.engine.banned.add("10.5.0.2")
+    assert {dial.candidate.address.host for dial in dialed(node)} == {"10.5.0.1", "10.5.0.3"}
+    assert len(torrent.swarm.candidates) == 2
+
+
+def test_nobody_is_dialed_twice_at_a_time() -> None:
+    """Neither while the dial is under way nor while connected."""
+    node = Node(Clock())
+    torrent = hungry(node, 3)
+    assert len(dialed(node)) == 3
+    assert dialed(node, 2000.0) == []
+    assert torrent.swarm.dialing == 3
+
+
+def test_the_more_wait_the_shorter_a_dial_may_take() -> None:
+    """20 seconds for a few, down to 3 for hundreds."""
+    for count, timeout in [(3, 20.0), (25, 10.0), (50, 20 / 3), (400, 3.0)]:
+        node = Node(Clock())
+        hungry(node, count)
+        assert dialed(node)[0].timeout == pytest.approx(timeout)
+
+
+def test_torrents_without_use_for_peers_do_not_dial() -> None:
+    """Enough connections; nothing wanted and nothing to give; both directions forbidden; not live; dialing off."""
+    node = Node(Clock())
+    torrent = hungry(node, 5, most=2)
+    for _ in range(2):
+        Remote(node, torrent, CONTENT, pieces=[])
+    node.settle()
+    assert not dialing.wants_peers(node.engine, torrent)
+    node = Node(Clock())
+    torrent = hungry(node, 5)
+    node.want(torrent, [Priority.NONE])
+    node.settle()
+    assert not dialing.wants_peers(node.engine, torrent)
+    node.want(torrent, [Priority.NORMAL])
+    node.settle()
+    assert dialing.wants_peers(node.engine, torrent)
+    with node.engine.turn:
+        allow_download(node.engine, torrent, False)
+        allow_upload(node.engine, torrent, False)
+    assert not dialing.wants_peers(node.engine, torrent)
+    node = Node(Clock(), dial_peers=False)
+    hungry(node, 5)
+    assert dialed(node) == []
+
+
+def test_a_seed_dials_those_who_are_not_seeds() -> None:
+    """It has something to give, and only to them."""
+    node = Node(Clock())
+    torrent = node.add(CONTENT, Held(CONTENT))
+    node.settle()
+    for number in (1, 2):
+        torrent.swarm.candidates.add(Address(f"10.5.0.{number}", 1), "user")
+    first = torrent.swarm.candidates.get(Address("10.5.0.1", 1))
+    assert first is not None
+    first.seed = True
+    with node.engine.turn:
+        node.engine.due.lively.add(torrent)
+    assert [dial.candidate.address.host for dial in dialed(node)] == ["10.5.0.2"]
+    quiet = Node(Clock(), seed=False)
+    torrent = quiet.add(CONTENT, Held(CONTENT))
+    quiet.settle()
+    assert not dialing.wants_peers(quiet.engine, torrent)
+
+
+def test_a_failed_dial_waits_before_the_next() -> None:
+    """Two seconds, then four ..."""
+    node = Node(Clock())
+    torrent = hungry(node, 1)
+    now = 1000.0
+    for pause in (2, 4, 8, 16):
+        [dial] = dialed(node, now)
+        with node.engine.turn:
+            dialing.ended(torrent, dial.candidate, now)
+        assert dialed(node, now + pause - 0.1) == []
+        now += pause

@@ -1,0 +1,203 @@
+"""Who joins a swarm and who leaves it."""
+
+from __future__ import annotations
+
+import pytest
+
+from anabranch.engine import events
+from anabranch.engine.stage import Live
+from anabranch.engine.wanting import set_max_connections
+from anabranch.model import Address, PeerFault
+from anabranch.wire import Handshake, HaveAll, HaveNone, PeerHas
+from engine.remotes import Remote
+from engine.rig import Clock, Node, connect, run, settle
+from engine.samples import Held, PlainStorage, sample
+from engine.truth import check
+
+CONTENT = sample(pieces=9, blocks=1)
+ADDRESS = Address("10.3.3.3", 6881)
+
+
+def theirs(peer_id: bytes = b"-XX0000-abcdefghijkl") -> Handshake:
+    return Handshake.ours(CONTENT.info_hash, peer_id)
+
+
+class Nobody:
+    """The other end of a connection that does not matter."""
+
+    def __init__(self) -> None:
+        self.inbox = bytearray()
+
+    def deliver(self) -> bool:
+        return False
+
+    def hang_up(self) -> None:
+        return
+
+    def tick(self) -> None:
+        return
+
+
+def test_nobody_joins_a_torrent_that_is_not_live() -> None:
+    """While it is opened, checked, failed or closed there is nothing to say."""
+    node = Node(Clock())
+    torrent = node.add(CONTENT, PlainStorage())
+    with pytest.raises(PeerFault, match="not live"):
+        node.join(torrent, Nobody(), ADDRESS, theirs())
+    node.settle()
+    assert isinstance(torrent.stage, Live)
+    node.join(torrent, Nobody(), ADDRESS, theirs())
+    node.drop(torrent)
+    with pytest.raises(PeerFault, match="not live"):
+        node.join(torrent, Nobody(), ADDRESS._replace(port=1), theirs())
+
+
+def test_ourselves_the_banned_and_those_who_are_there_are_refused() -> None:
+    """With the reason in words."""
+    node = Node(Clock())
+    torrent = node.add(CONTENT)
+    node.settle()
+    with pytest.raises(PeerFault, match="ourselves"):
+        node.join(torrent, Nobody(), ADDRESS, theirs(node.engine.peer_id))
+    node.join(torrent, Nobody(), ADDRESS, theirs())
+    with pytest.raises(PeerFault, match="connected already"):
+        node.join(torrent, Nobody(), ADDRESS, theirs(b"-XX0000-another.one."))
+    with pytest.raises(PeerFault, match="connected to this peer already"):
+        node.join(torrent, Nobody(), ADDRESS._replace(port=5), theirs())
+    node.engine.banned.add("10.4.4.4")
+    with pytest.raises(PeerFault, match="banned"):
+        node.join(torrent, Nobody(), Address("10.4.4.4", 1), theirs(b"-XX0000-somebody.els"))
+
+
+def test_two_that_dial_each_other_keep_the_same_one_of_both_connections() -> None:
+    """The one that the greater peer id dialed; else both might close the other's."""
+    clock = Clock()
+    for number, other in ((1, 2), (2, 1)):
+        node = Node(clock, number)
+        torrent = node.add(CONTENT)
+        node.settle()
+        peer_id = Node(clock, other).engine.peer_id
+        candidates = torrent.swarm.candidates
+        candidates.add(ADDRESS, "user")
+        came = node.join(torrent, Nobody(), ADDRESS._replace(port=50_000), theirs(peer_id))
+        candidate = candidates.get(ADDRESS)
+        assert candidate is not None
+        if number > other:
+            node.join(torrent, Nobody(), ADDRESS, theirs(peer_id), candidate)
+            node.settle()
+            assert came.closed == "connected twice"
+        else:
+            with pytest.raises(PeerFault, match="connected to this peer already"):
+                node.join(torrent, Nobody(), ADDRESS, theirs(peer_id), candidate)
+            node.settle()
+            assert not came.closed
+        assert len(torrent.swarm.peers) == 1
+
+
+def test_no_more_join_than_are_allowed_and_with_fewer_the_least_useful_end() -> None:
+    """0 keeps a torrent to itself."""
+    content = sample(pieces=20, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.add(content)
+    torrent.policy.most_connections = 4
+    node.settle()
+    useless = [Remote(node, torrent, content, pieces=[]) for _ in range(3)]
+    useful = Remote(node, torrent, content, rate=1)
+    with pytest.raises(PeerFault, match="enough"):
+        Remote(node, torrent, content)
+    run(clock, node, 5)
+    with node.engine.turn:
+        set_max_connections(node.engine, torrent, 1)
+    node.settle()
+    assert [bool(remote.link.closed) for remote in (*useless, useful)] == [True, True, True, False]
+    with node.engine.turn:
+        set_max_connections(node.engine, torrent, 0)
+    node.settle()
+    assert useful.link.closed
+    check(node)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "fast", "said"),
+    [
+        (range(9), True, HaveAll),
+        (range(9), False, PeerHas),
+        ([2, 8], True, PeerHas),
+        ([], True, HaveNone),
+        ([], False, None),
+    ],
+)
+def test_we_introduce_ourselves_with_what_we_have(pieces: range, fast: bool, said: type | None) -> None:
+    """In the shortest way that the peer understands; then the extended handshake."""
+    node = Node(Clock())
+    torrent = node.add(CONTENT, Held(CONTENT, pieces), want=None)
+    node.settle()
+    remote = Remote(node, torrent, CONTENT, pieces=[], fast=fast)
+    node.settle()
+    kinds = [type(event) for event in remote.heard]
+    assert kinds[0] is (said or type(remote.heard[-1]))
+    told = remote.talk.peer_extensions
+    assert told.version == node.engine.config.identity.extended_version
+    assert told.port == 42069
+    assert told.yourip == remote.peer.address.host
+    assert told.upload_only == (len(pieces) == 9)
+
+
+def test_arrivals_and_losses_are_told() -> None:
+    """With the reason."""
+    node = Node(Clock())
+    torrent = node.add(CONTENT)
+    node.settle()
+    remote = Remote(node, torrent, CONTENT)
+    node.settle()
+    remote.leave()
+    told = node.told()
+    [joined] = [event for event in told if isinstance(event, events.PeerConnected)]
+    [lost] = [event for event in told if isinstance(event, events.PeerLost)]
+    assert joined.peer == lost.peer == remote.peer.address
+    assert lost.reason == "closed by the peer"
+
+
+def test_leaving_twice_is_leaving_once() -> None:
+    """Whoever comes first: the socket, the drop, the ban."""
+    node = Node(Clock())
+    torrent = node.add(CONTENT)
+    node.settle()
+    remote = Remote(node, torrent, CONTENT)
+    node.settle()
+    for _ in range(2):
+        remote.link.close("again")
+    check(node)
+    assert torrent.pieces.seeds == 0
+
+
+def test_a_seed_leaves_a_seed() -> None:
+    """Neither can have anything from the other; unless the configuration keeps them."""
+    for drops in (True, False):
+        clock = Clock()
+        nodes = [Node(clock, number, drop_mutually_complete_peers=drops) for number in (1, 2)]
+        torrents = [node.seed(CONTENT) for node in nodes]
+        near, back = connect(nodes[0], torrents[0], nodes[1], torrents[1])
+        settle(*nodes)
+        run(clock, nodes, 2)
+        assert bool(near.closed) == bool(back.closed) == drops
+
+
+def test_a_candidate_that_served_us_may_come_back_soon() -> None:
+    """One that was of no use waits longer each time."""
+    node = Node(clock := Clock())
+    torrent = node.add(CONTENT)
+    node.settle()
+    torrent.swarm.candidates.add(ADDRESS, "user")
+    candidate = torrent.swarm.candidates.get(ADDRESS)
+    assert candidate is not None
+    candidate.failures = 3
+    candidate.engaged = True
+    remote = Remote(node, torrent, CONTENT, candidate=candidate)
+    node.settle()
+    assert torrent.pieces.is_seed
+    assert candidate.seed
+    run(clock, node, 2)
+    assert remote.link.closed
+    assert candidate.failures == 0
+    assert not candidate.engaged
