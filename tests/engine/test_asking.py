@@ -214,3 +214,14 @@ def test_asking_again_changes_nothing() -> None:
         node.loop.run(ask, node.engine, remote.peer, clock())
     node.settle()
     assert list(remote.asked) == before
+
+
+def test_pieces_that_nobody_has_do_not_stand_in_the_way_of_those_that_somebody_has() -> None:
+    """W25: they are the rarest and come first in the order, more of them than the memory holds."""
+    content = sample(pieces=64, blocks=4)
+    node = Node(Clock(), pool=1 << 20)
+    torrent = node.add(content)
+    node.settle()
+    Remote(node, torrent, content, pieces=range(32, 64))
+    node.settle(lambda: check(node))
+    assert set(torrent.pieces.complete.search(1)) == set(range(32, 64))

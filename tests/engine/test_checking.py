@@ -143,12 +143,12 @@ def test_each_piece_is_queued_once() -> None:
         verify(node, torrent)
         verify(node, torrent)
         node.settle()
-        assert torrent.disk.check_left == 6, "one was handed out before it was asked for again"
+        assert torrent.disk.checks.left == 6, "one was handed out before it was asked for again"
         node.disk.held = False
         node.settle()
     finally:
         checking.JOB_SIZE = checking_size
-    assert torrent.disk.check_left == 0
+    assert torrent.disk.checks.left == 0
     assert home.faults.calls["read"] == 6
     assert torrent.signals.checked.is_set
 
@@ -165,7 +165,7 @@ def test_a_check_that_was_asked_for_before_there_is_a_storage_is_done_when_there
     node.settle(lambda: check(node))
     assert list(torrent.pieces.complete.search(0)) == [2]
     assert torrent.signals.checked.is_set
-    assert torrent.disk.check_left == 0
+    assert torrent.disk.checks.left == 0
 
 
 def test_what_was_received_during_a_check_is_not_undone_by_it() -> None:
@@ -278,7 +278,7 @@ def test_a_check_of_very_many_pieces_is_settled_in_small_turns() -> None:
     verify(node, torrent)
     left = [30_000]
     while node.step():
-        left.append(torrent.disk.check_left or left[-1])
+        left.append(torrent.disk.checks.left or left[-1])
     assert max(before - after for before, after in pairwise(left)) <= checking.MOST_PIECES
     assert torrent.signals.checked.is_set
     assert no_pieces(30_000) == torrent.pieces.complete

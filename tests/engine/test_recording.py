@@ -70,7 +70,7 @@ def test_after_a_failed_sync_nothing_is_believed_before_it_was_hashed(home: type
     node.record.held = False
     node.settle()
     assert isinstance(torrent.stage, Failed)
-    unknown = set(torrent.disk.to_check.search(1))
+    unknown = set(torrent.disk.checks.queued.search(1))
     assert unknown
     assert not any(torrent.pieces.known[piece] for piece in unknown)
     lost = min(unknown)

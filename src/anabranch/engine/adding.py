@@ -18,7 +18,7 @@ from .files import Worth
 from .opening import open_storage
 from .pieces import PieceTable
 from .signals_io import Signal
-from .state import Disk, Holding, Policy, Signals, TorrentState
+from .state import Checks, Disk, Holding, Policy, Signals, TorrentState
 
 
 def make(
@@ -40,7 +40,7 @@ def make(
         worth=Worth(info.geometry, info.files),
         holding=Holding(pool.stretch_size(info.geometry)),
         signals=Signals(Signal(forbidden), Signal(forbidden), Signal(forbidden), Signal(forbidden)),
-        disk=Disk(home, no_pieces(info.geometry.piece_count)),
+        disk=Disk(home, Checks(no_pieces(info.geometry.piece_count))),
         policy=policy,
     )
 

@@ -70,8 +70,6 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
     if room <= 0 or (outstanding and room * 8 < size):
         return
     torrent = peer.torrent
-    if not outstanding and not peer.flow.snubbed:  # to be asked again is no answer
-        peer.flow.asked_at = now
     before = room
     short = False
     for piece in _pieces_for(torrent, peer, room):
@@ -84,6 +82,8 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
             engine.due.starved.add(peer)
     if talk.outstanding != outstanding:
         peer.flow.idle_since = None
+        if not outstanding and not peer.flow.snubbed:  # to be asked again is no answer
+            peer.flow.asked_at = now
         engine.due.touched.add(peer)
 
 

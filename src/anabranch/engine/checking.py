@@ -21,6 +21,7 @@ from .finishing import tell_everybody
 from .going_live import set_live
 from .jobs import check
 from .recording import look_complete, not_complete
+from .settling import settle_checked
 from .stage import Checking, Closing, Dropped
 from .state import TorrentState
 
@@ -31,7 +32,8 @@ MOST_PIECES = 1024  # of one job: what it found is settled in one turn
 def want_check(engine: Engine, torrent: TorrentState, pieces: bitarray) -> None:
     """Have these pieces hashed because the user wishes it. Any thread; `checked` is not set from here on until then."""
     if not isinstance(torrent.stage, Closing | Dropped):
-        torrent.signals.checked.clear()
+        torrent.disk.checks.wished = True
+        settle_checked(engine, torrent)
         engine.turn.outbox("check", pieces, engine.network.post, queue_check, engine, torrent, pieces)
 
 
@@ -40,13 +42,13 @@ def queue_check(engine: Engine, torrent: TorrentState, pieces: bitarray) -> None
     disk = torrent.disk
     if isinstance(torrent.stage, Closing | Dropped):
         return
-    fresh = pieces & ~disk.to_check
+    fresh = pieces & ~disk.checks.queued
     for piece in torrent.pieces.busy:
         fresh[piece] = False
-    if not disk.check_left:
-        engine.turn.outbox("signal clear", torrent.signals.checked, torrent.signals.checked.clear)
-    disk.to_check |= fresh
-    disk.check_left += fresh.count()
+    disk.checks.queued |= fresh
+    disk.checks.left += fresh.count()
+    disk.checks.wished = False
+    settle_checked(engine, torrent)
     advance(engine, torrent)
 
 
@@ -56,13 +58,13 @@ def advance(engine: Engine, torrent: TorrentState) -> None:
     if isinstance(torrent.stage, Closing | Dropped) or disk.storage is None:
         return
     most = min(max(1, JOB_SIZE // torrent.pieces.geometry.piece_length), MOST_PIECES)
-    while disk.checking < engine.config.piece_hashers_per_torrent:
-        group = list(islice(disk.to_check.search(1), most))
+    while disk.checks.jobs < engine.config.piece_hashers_per_torrent:
+        group = list(islice(disk.checks.queued.search(1), most))
         if not group:
             break
-        disk.to_check[group] = False
+        disk.checks.queued[group] = False
         _hand_out(engine, torrent, group)
-    if not disk.check_left:
+    if not disk.checks.left:
         _through(engine, torrent)
 
 
@@ -71,11 +73,11 @@ def _hand_out(engine: Engine, torrent: TorrentState, group: list[int]) -> None:
     geometry = torrent.pieces.geometry
     hashes = [info.hash_of(piece) for piece in group]
     before = [torrent.pieces.complete[piece] for piece in group]
-    disk.checking += 1
+    disk.checks.jobs += 1
 
     def settle(results: list[bool]) -> None:
-        disk.checking -= 1
-        disk.check_left -= len(group)
+        disk.checks.jobs -= 1
+        disk.checks.left -= len(group)
         table = torrent.pieces
         for piece, good, was in zip(group, results, before, strict=True):
             # What was received meanwhile is younger than what the check has seen.
@@ -85,9 +87,9 @@ def _hand_out(engine: Engine, torrent: TorrentState, group: list[int]) -> None:
         advance(engine, torrent)
 
     def refused() -> None:
-        disk.checking -= 1
-        disk.check_left -= disk.to_check[group].count()  # queued a second time meanwhile: once is enough
-        disk.to_check[group] = True
+        disk.checks.jobs -= 1
+        disk.checks.left -= disk.checks.queued[group].count()  # queued a second time meanwhile: once is enough
+        disk.checks.queued[group] = True
 
     attempt(
         engine,
@@ -134,7 +136,7 @@ def _unrecord(engine: Engine, torrent: TorrentState, pieces: Sequence[int]) -> N
 
 
 def _through(engine: Engine, torrent: TorrentState) -> None:
-    engine.turn.outbox("signal", torrent.signals.checked, torrent.signals.checked.set)
+    settle_checked(engine, torrent)
     engine.due.lively.add(torrent)
     if isinstance(torrent.stage, Checking):
         set_live(engine, torrent)

@@ -48,7 +48,7 @@ def look(engine: Engine, torrent: TorrentState) -> None:
     holding, disk, stage = torrent.holding, torrent.disk, torrent.stage
     if not isinstance(stage, Closing) or stage.opening or not stage.left:
         return
-    if holding.finishing or holding.writing or disk.recording or disk.checking or disk.letting_go:
+    if holding.finishing or holding.writing or disk.recording or disk.checks.jobs or disk.letting_go:
         return
     for piece in {piece for piece, _ in holding.buffers}:
         release(engine, torrent, piece)
@@ -96,7 +96,7 @@ def _leave(engine: Engine, torrent: TorrentState) -> None:
         leave(engine, peer, "the torrent was closed")
         engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "the torrent was closed")
     disk = torrent.disk
-    disk.to_check.setall(False)
+    disk.checks.queued.setall(False)
     if disk.storage is not None and not disk.forget:
         for progress in list(torrent.pieces.begun.values()):
             spill(engine, torrent, progress)

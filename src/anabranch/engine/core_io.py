@@ -9,6 +9,7 @@ import logging
 import os
 import random
 import socket
+import threading
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import replace
@@ -61,14 +62,20 @@ class Core:
         config: Its settings.
 
     Raises:
-        InputRefused: an address or a directory of the configuration cannot be used.
+        InputRefused: an address of the configuration cannot be used.
+        StorageFailed: the state directory cannot be used.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.turn = make_turn()
         sessions = _open_sessions(config)
-        listeners = _listeners(config)
+        try:
+            listeners = _listeners(config)
+        except InputRefused:
+            if sessions is not None:
+                sessions.close()
+            raise
         self.network = NetworkThread(listeners, config.listen_host)
         answer = self.network.answer
         cores = os.cpu_count() or 2
@@ -95,6 +102,8 @@ class Core:
             pool=BufferPool(config.max_unverified_bytes),
         )
         self._closed = False
+        self._ended = threading.Event()
+        self._adding = threading.Lock()  # one at a time: the second of two adds finds what the first has made
         self.network.start(self.engine)
 
     def forbidden(self) -> bool:
@@ -124,6 +133,9 @@ class Core:
 
     def restore(self) -> list[TorrentState]:
         """Add every torrent that the session store remembers; those that another process uses are left to it."""
+        with self.turn:
+            if self._closed:
+                raise Closed("the client is closed")
         sessions = self.engine.workshop.sessions
         restored: list[TorrentState] = []
         for key in sessions.torrents() if sessions is not None else ():
@@ -156,6 +168,18 @@ class Core:
         if self.network.mine:
             raise Misused("add() waits for the disk: call it from a thread of your own")
         info_hash = metainfo.info.info_hash
+        with self._adding:
+            return self._add(info_hash, metainfo, data_dir, storage, resume, policy)
+
+    def _add(
+        self,
+        info_hash: InfoHash,
+        metainfo: Metainfo,
+        data_dir: str | Path | None,
+        storage: ClientStorage | None,
+        resume: bytes | None,
+        policy: Policy | None,
+    ) -> tuple[TorrentState, bool]:
         known = self._known(info_hash)
         if known is not None:
             return known, False
@@ -226,7 +250,7 @@ class Core:
                 closing.begin(self.engine, torrent, forget=False)
             torrents = list(self.engine.due.closing)
         if not first:
-            return True
+            return self._ended.wait(timeout)
         self.network.call(self.network.look_at_closing)
         deadline = time.monotonic() + timeout
         in_time = all(torrent.signals.closed.wait(max(deadline - time.monotonic(), 0.0)) for torrent in torrents)
@@ -237,6 +261,7 @@ class Core:
         self._hooks.close(max(deadline - time.monotonic(), 0.1))
         if self.engine.workshop.sessions is not None:
             self.engine.workshop.sessions.close()
+        self._ended.set()
         return in_time
 
     def _known(self, info_hash: InfoHash) -> TorrentState | None:

@@ -77,11 +77,11 @@ def release(engine: Engine, torrent: TorrentState, piece: int) -> None:
 
 
 def feed_starved(engine: Engine) -> None:
-    """Memory came back: peers that could not be asked for want of it are asked now."""
+    """Memory came back: peers that could not be asked for want of it are asked now, who delivered last the first."""
     if engine.due.starved:
         starved, engine.due.starved = engine.due.starved, set()
         now = engine.clock()
-        for peer in starved:
+        for peer in sorted(starved, key=lambda peer: (peer.flow.snubbed, -peer.flow.last_block, peer.flow.asked_at)):
             ask(engine, peer, now)
 
 

@@ -22,6 +22,7 @@ from .engine import Engine
 from .failing import attempt
 from .going_live import set_live
 from .jobs import readable
+from .settling import settle_checked
 from .stage import Checking, Closing, Opening, follow
 from .state import TorrentState
 from .wanting import refresh_all, tell_storage
@@ -107,16 +108,19 @@ def _start(engine: Engine, torrent: TorrentState, found: Opened) -> None:
     torrent.disk.partial = {}
     table.start(found.known | ~to_check, found.complete)
     refresh_all(engine, torrent)
+    for piece in [piece for piece in torrent.signals.of_piece if table.complete[piece]]:  # readers came before
+        for waiting in torrent.signals.of_piece.pop(piece):
+            engine.turn.outbox("signal", waiting, waiting.set)
     if isinstance(torrent.stage, Opening) and to_check.any():
         queue_check(engine, torrent, to_check)
-        torrent.stage = follow(torrent.stage, Checking(torrent.disk.check_left))
+        torrent.stage = follow(torrent.stage, Checking(torrent.disk.checks.left))
         engine.tell(events.StageChanged(torrent.info_hash, "checking"))
         return
     set_live(engine, torrent)
-    if torrent.disk.check_left:  # somebody asked for it before there was a storage
+    if torrent.disk.checks.left:  # somebody asked for it before there was a storage
         advance(engine, torrent)
     else:
-        engine.turn.outbox("signal", torrent.signals.checked, torrent.signals.checked.set)
+        settle_checked(engine, torrent)
 
 
 def _restore(torrent: TorrentState, piece: int, bits: bytes, found: Opened) -> bool:

@@ -12,6 +12,7 @@ from anabranch.storage import Groups, TorrentStorage
 
 from . import events, failing
 from .engine import Engine
+from .settling import settle_complete
 from .stage import Closing, Dropped, Live
 from .state import TorrentState
 
@@ -37,8 +38,8 @@ def record(engine: Engine, torrent: TorrentState) -> None:
         for piece in doubtful:
             if torrent.pieces.complete[piece]:  # else a check has found out meanwhile
                 torrent.pieces.set_unknown(piece)
-                disk.check_left += not disk.to_check[piece]
-                disk.to_check[piece] = True
+                disk.checks.left += not disk.checks.queued[piece]
+                disk.checks.queued[piece] = True
 
     failing.attempt(
         engine,
@@ -71,7 +72,7 @@ def look_complete(engine: Engine, torrent: TorrentState) -> None:
     if torrent.signals.said_complete or not isinstance(torrent.stage, Live):
         return
     torrent.signals.said_complete = True
-    engine.turn.outbox("signal", torrent.signals.complete, torrent.signals.complete.set)
+    settle_complete(engine, torrent)
     engine.tell(events.Completed(torrent.info_hash))
 
 
@@ -86,4 +87,4 @@ def not_complete(engine: Engine, torrent: TorrentState) -> None:
     ended = isinstance(torrent.stage, Closing | Dropped)
     if torrent.signals.said_complete and torrent.pieces.missing_wanted and not ended:
         torrent.signals.said_complete = False
-        engine.turn.outbox("signal clear", torrent.signals.complete, torrent.signals.complete.clear)
+        settle_complete(engine, torrent)

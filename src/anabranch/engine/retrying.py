@@ -30,8 +30,8 @@ def _go_on(engine: Engine, torrent: TorrentState) -> None:
         torrent.stage = follow(torrent.stage, Opening())
         engine.tell(events.StageChanged(torrent.info_hash, "opening"))
         open_storage(engine, torrent)
-    elif torrent.disk.check_left:
-        torrent.stage = follow(torrent.stage, Checking(torrent.disk.check_left))
+    elif torrent.disk.checks.left:
+        torrent.stage = follow(torrent.stage, Checking(torrent.disk.checks.left))
         engine.tell(events.StageChanged(torrent.info_hash, "checking"))
         checking.advance(engine, torrent)
     else:

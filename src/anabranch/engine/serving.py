@@ -29,6 +29,11 @@ def fill(engine: Engine, peer: Peer) -> None:
     offset_of = peer.torrent.pieces.geometry.offset_of
     while serving.queue and peer.talk.pending_payload < WATERMARK:
         run = serving.queue[0]
+        if not peer.torrent.pieces.complete[run.piece]:  # a check found it wrong since
+            peer.talk.reject(run.piece, run.begin, run.length, run.block)
+            serving.queue.popleft()
+            serving.blocks -= -(-run.length // run.block)
+            continue
         buffer = engine.sending.take(peer.link.flush_soon, idle=not peer.talk.pending_payload)
         if buffer is None:
             return

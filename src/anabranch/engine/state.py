@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from bitarray import bitarray
 
 from anabranch.metainfo import Metainfo
-from anabranch.model import BLOCK_SIZE, Address, InfoHash, RateMeter, StorageFailed
+from anabranch.model import BLOCK_SIZE, Address, Closed, InfoHash, RateMeter, StorageFailed
 from anabranch.picker import PieceProgress, RequestWindow
 from anabranch.storage import Claim, ClientStorage, TorrentStorage
 from anabranch.wire import Connection, RequestRun
@@ -24,7 +24,7 @@ from .candidates import Candidate, Candidates
 from .files import Worth
 from .pieces import PieceTable
 from .signals_io import Signal
-from .stage import Opening, Stage
+from .stage import Closing, Dropped, Opening, Stage
 
 if TYPE_CHECKING:
     from .stats import TorrentStats
@@ -147,17 +147,25 @@ class Holding:
 
 
 @dataclass(slots=True)
+class Checks:
+    """Pieces that are to be hashed from disk."""
+
+    queued: bitarray
+    jobs: int = 0  # under way
+    left: int = 0  # pieces not yet through
+    wished: bool = False  # more is about to be added to these
+
+
+@dataclass(slots=True)
 class Disk:
     """The torrent's storage and what is under way there."""
 
     home: ClientStorage
-    to_check: bitarray  # pieces that wait to be hashed
+    checks: Checks
     storage: TorrentStorage | None = None
     claim: Claim | None = None
     unrecorded: list[int] = field(default_factory=list)  # verified and written, not yet durable
     recording: bool = False
-    checking: int = 0  # jobs under way
-    check_left: int = 0  # pieces not yet through
     partial: Mapping[int, bytes] = field(default_factory=dict)  # from the session store, until the storage is open
     vouched: bitarray | None = None  # complete by resume data that no store keeps
     again: list[Callable[[], None]] = field(default_factory=list)  # what failed and is tried again
@@ -209,5 +217,7 @@ class TorrentState:
     def opened(self) -> TorrentStorage:
         """The storage, which is there in every stage but Opening."""
         if self.disk.storage is None:
+            if isinstance(self.stage, Closing | Dropped):
+                raise Closed("the torrent was dropped")
             raise StorageFailed(self.data_path, "the storage is not open")
         return self.disk.storage

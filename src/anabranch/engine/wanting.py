@@ -103,6 +103,7 @@ def allow_download(engine: Engine, torrent: TorrentState, allowed: bool) -> None
             ask_everybody(engine, torrent, engine.clock())
 
     engine.turn.outbox("download allowed", torrent, engine.network.post, apply)
+    engine.turn.outbox("dial", engine, engine.network.look_for_peers)
 
 
 def allow_upload(engine: Engine, torrent: TorrentState, allowed: bool) -> None:
@@ -168,6 +169,7 @@ def _wake(engine: Engine, torrent: TorrentState) -> None:
         ask_everybody(engine, torrent, engine.clock())
 
     engine.turn.outbox("wanted", torrent, engine.network.post, look)
+    engine.turn.outbox("dial", engine, engine.network.look_for_peers)
 
 
 def set_max_connections(engine: Engine, torrent: TorrentState, most: int) -> None:
