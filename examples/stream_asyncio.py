@@ -38,8 +38,8 @@ async def tell(client: anabranch.Client) -> None:
     """Say what happens, until cancelled."""
     async for event in client.events():
         match event:
-            case anabranch.events.PeerConnected():
-                print(f"peer {event.peer} {event.client}", file=sys.stderr)
+            case anabranch.events.PeerIntroduced():
+                print(f"peer {event.peer} is {event.client}", file=sys.stderr)
             case anabranch.events.PieceChanged(piece=piece, complete=True):
                 print(f"piece {piece} is here", file=sys.stderr)
             case anabranch.events.Failed():

@@ -7,9 +7,18 @@ from hashlib import sha1
 
 import pytest
 
+from anabranch.engine import jobs
 from anabranch.engine.jobs import READ_SIZE, Part, check, finish_in_parts, finish_whole, read_through, write_parts
 from anabranch.model import BLOCK_SIZE, StorageFailed
 from engine.samples import Faults, PlainStorage, sample
+
+
+def test_no_worker_can_wait_for_the_engine() -> None:
+    """W19: what workers run knows neither the turn nor anything that takes it, so nobody who has it waits in vain."""
+    below = {"anabranch.model", "anabranch.picker", "anabranch.storage"}
+    modules = {getattr(value, "__module__", "") for value in vars(jobs).values()}
+    ours = {name for name in modules if name.startswith("anabranch.") and name != jobs.__name__}
+    assert all(any(name.startswith(room) for room in below) for name in ours)
 
 
 def test_a_whole_piece_is_written_when_its_hash_is_right() -> None:

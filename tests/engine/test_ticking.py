@@ -86,6 +86,24 @@ def test_a_peer_that_was_idle_for_long_is_not_dropped_when_it_is_asked() -> None
     assert torrent.signals.complete.is_set
 
 
+def test_a_block_is_as_young_as_its_last_byte() -> None:
+    """W46: after three minutes of silence a block comes; that is when the peer was last of use, and it stays."""
+    content = sample(pieces=2, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.add(content, want=Priority.NONE)
+    node.settle()
+    remote = Remote(node, torrent, content, rate=0)
+    run(clock, node, 180)
+    node.want(torrent, [Priority.NORMAL])
+    node.settle()
+    remote.serve(1)
+    remote.send()
+    node.settle()
+    assert remote.peer.flow.last_block == clock.now
+    run(clock, node, 100)
+    assert not remote.link.closed
+
+
 def test_a_peer_that_was_snubbed_and_then_idle_is_not_dropped_when_it_is_asked() -> None:
     """To owe nothing for long is no silence."""
     content = sample(pieces=2, blocks=4)

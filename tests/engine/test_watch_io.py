@@ -15,7 +15,7 @@ from engine.crowd import Crowd, until
 
 @pytest.mark.parametrize("wish", [None, "", " ", "0", "off", "OFF", " False "])
 def test_off_is_the_plain_turn(wish: str | None) -> None:
-    """Not a wrapped one: the class itself, so that a turn cannot cost more."""
+    """W20: not a wrapped one but the class itself, so that a turn cannot cost more."""
     turn = make_turn({} if wish is None else {"TORRENT_LOCK_DEBUG": wish})
     assert type(turn) is Turn
     with turn:

@@ -102,7 +102,7 @@ def live(directory: Path, notebook: Notebook, small: SmallTorrent) -> None:
 def test_a_kill_between_any_two_steps_never_leaves_a_wrong_piece_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, power: str
 ) -> None:
-    """Bytes written, files synced, names synced, pieces recorded, files renamed: in this order, or the other way."""
+    """W41: bytes written, files and names synced, pieces recorded, files renamed; in this order, or the other way."""
     finished = False
     for steps in range(200):
         directory = tmp_path / str(steps)

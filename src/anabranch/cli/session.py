@@ -202,9 +202,9 @@ class Session:
                 case events.Recovered():  # a look may come too late to see both
                     self._recovered(self.watched[event.torrent])
                 case events.PeerConnected():
-                    self.view.tell(
-                        "peer", event.torrent, address=str(event.peer), client=event.client, outgoing=event.outgoing
-                    )
+                    self.view.tell("peer", event.torrent, address=str(event.peer), outgoing=event.outgoing)
+                case events.PeerIntroduced():
+                    self.view.tell("peer_introduced", event.torrent, address=str(event.peer), client=event.client)
                 case events.PeerLost():
                     self.view.tell("peer_lost", event.torrent, address=str(event.peer), reason=event.reason)
                 case events.PieceFailed():

@@ -63,8 +63,15 @@ class PeerConnected(Event):
     """A peer shook hands with us."""
 
     peer: Address
-    client: str
     outgoing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerIntroduced(Event):
+    """A peer told the name of its program (BEP 10)."""
+
+    peer: Address
+    client: str
 
 
 @dataclass(frozen=True, slots=True)

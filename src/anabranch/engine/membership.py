@@ -92,7 +92,7 @@ def join(
         )
     )
     engine.due.touched.add(peer)
-    engine.tell(events.PeerConnected(torrent.info_hash, address, "", peer.outgoing))
+    engine.tell(events.PeerConnected(torrent.info_hash, address, peer.outgoing))
     return peer
 
 

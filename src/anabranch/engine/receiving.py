@@ -34,6 +34,7 @@ from anabranch.wire import (
 from . import availability, queueing, unchoking
 from .asking import Aside, ask, ask_idle, buffer_for, give_back, may_ask, show_interest
 from .engine import Engine
+from .events import PeerIntroduced
 from .finishing import finish, write_stretch
 from .state import Peer
 
@@ -200,7 +201,9 @@ def _cancel(engine: Engine, peer: Peer, event: CancelRun, now: float) -> None:
 def _introduced(engine: Engine, peer: Peer, event: ExtendedHandshake, now: float) -> None:
     if event.reqq:
         peer.reqq = min(event.reqq, 4096)
-    peer.client = event.version or peer.client
+    if event.version and event.version != peer.client:
+        peer.client = event.version
+        engine.tell(PeerIntroduced(peer.torrent.info_hash, peer.address, peer.client))
     if event.port and peer.candidate is None:  # where it listens, so that we can call back when this one is lost
         candidates = peer.torrent.swarm.candidates
         address = peer.address._replace(port=event.port)
