@@ -63,7 +63,7 @@ def test_failures_double_the_pause_up_to_five_minutes() -> None:
         candidates.lost(one, 1000.0, served=False)
         pauses.append(one.not_before - 1000.0)
         assert candidates.next(one.not_before - 0.1, True) is None
-        assert candidates.next_due() == one.not_before
+        assert candidates.next(one.not_before, True) is one
     assert pauses == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
 
@@ -102,12 +102,12 @@ def test_seeds_are_not_dialed_by_seeds() -> None:
     assert following(candidates, 0.0, seeds_too=True) is first
 
 
-def test_nothing_is_due_where_nobody_waits() -> None:
+def test_nobody_is_dialed_where_nobody_waits() -> None:
     """An empty list, or all engaged."""
     candidates = known(1)
     following(candidates, 0.0).engaged = True
-    assert candidates.next_due() is None
-    assert Candidates().next_due() is None
+    assert candidates.next(1000.0, True) is None
+    assert Candidates().next(1000.0, True) is None
 
 
 @pytest.mark.parametrize(
@@ -130,5 +130,5 @@ def test_nothing_is_due_where_nobody_waits() -> None:
     ],
 )
 def test_the_dials_under_way_follow_the_fork_s_table(most: int, connected: int, reserve: int, limit: int) -> None:
-    """W37, 6.7: torrents with few connections leave the client's budget to the others; paused ones dial nobody."""
+    """W37: torrents with few connections leave the client's budget to the others; paused ones dial nobody."""
     assert half_open_limit(most, connected, reserve) == limit

@@ -31,7 +31,7 @@ def test_the_slots_go_to_the_interested_and_one_more_is_optimistic(
     left_out = [one for one in wanting if one.peer not in chosen]
     regular = [one for one in wanting if one.peer in chosen and one.peer != optimistic]
     assert all(
-        (one.snubbed, -one.rate, one.unchoked_at) <= (other.snubbed, -other.rate, other.unchoked_at)
+        (one.snubbed, -one.gain, one.unchoked_at) <= (other.snubbed, -other.gain, other.unchoked_at)
         for one in regular
         for other in left_out
     )

@@ -74,6 +74,16 @@ def test_the_banned_are_never_dialed() -> None:
     assert len(torrent.swarm.candidates) == 2
 
 
+@pytest.mark.parametrize(("v6", "host"), [(False, "10.5.0.1"), (True, "2001:db8::1")])
+def test_a_family_that_is_left_out_is_not_dialed(v6: bool, host: str) -> None:
+    """Whoever told the address; it is forgotten."""
+    node = Node(Clock(), disable_ipv4=v6, disable_ipv6=not v6)
+    torrent = hungry(node, 1)
+    torrent.swarm.candidates.add(Address("2001:db8::1", 6881), "user")
+    assert [dial.candidate.address.host for dial in dialed(node)] == [host]
+    assert len(torrent.swarm.candidates) == 1
+
+
 def test_nobody_is_dialed_twice_at_a_time() -> None:
     """Neither while the dial is under way nor while connected."""
     node = Node(Clock())

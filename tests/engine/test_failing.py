@@ -38,7 +38,7 @@ def test_a_disk_that_fails_once_loses_nothing(storage: type[PlainStorage], kind:
 
 
 def test_a_full_disk_stops_the_torrent_with_the_system_s_words() -> None:
-    """Nothing is asked while it is full; what is in memory is kept; when there is space it goes on within seconds."""
+    """W43: nothing is asked while it is full; what is in memory is kept; with space again it goes on within seconds."""
     content = sample(pieces=8, blocks=4)
     faults = Faults()
     faults.always.add("write")

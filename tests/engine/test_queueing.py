@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anabranch.engine.queueing import PATIENCE, cancel, drop_queue, enqueue
+from anabranch.engine.queueing import MOST_SEARCHED, PATIENCE, cancel, drop_queue, enqueue
 from anabranch.model import BLOCK_SIZE
 from anabranch.wire import CancelRun, RequestRun
 from engine.remotes import Remote
@@ -117,3 +117,23 @@ def test_who_was_slowed_is_heard_again_when_its_requests_are_gone(how: str) -> N
             drop_queue(node.engine, remote.peer)
     assert not remote.link.paused
     assert remote.peer.serving.blocks == 0
+
+
+def test_a_flood_of_cancels_is_passed_over_until_the_next_second() -> None:
+    """Each costs a walk through the queue; serving what was cancelled is an answer, too."""
+    clock = Clock()
+    node = Node(clock)
+    remote = serving(node)
+    queue = remote.peer.serving.queue
+    missing, queued = CancelRun(3, 0, BLOCK_SIZE, BLOCK_SIZE), CancelRun(0, 0, BLOCK_SIZE, BLOCK_SIZE)
+    with node.engine.turn:
+        for _ in range(1000):
+            enqueue(node.engine, remote.peer, RequestRun(0, 0, BLOCK_SIZE, BLOCK_SIZE))
+        waiting = len(queue)
+        for _ in range(MOST_SEARCHED // waiting):
+            cancel(node.engine, remote.peer, missing)
+        cancel(node.engine, remote.peer, queued)
+        assert len(remote.peer.serving.queue) == waiting
+        clock.now += 1
+        cancel(node.engine, remote.peer, queued)
+        assert not remote.peer.serving.queue

@@ -117,7 +117,6 @@ class AgainstTheModel(RuleBasedStateMachine):
         }
         assert shares == {block: sender for block, sender in self.sender.items() if sender is not None}
         assert sum(run.blocks for run, _ in progress.shares()) == len(shares)
-        assert set(progress.senders()) == set(shares.values())
         for block in range(BLOCKS):
             if len(self.askers[block]) > 1:
                 assert progress.copies[block] == len(self.askers[block])

@@ -117,7 +117,7 @@ def volume(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_stops_one_torrent_until_there_is_room(
     seeder: Client, large: Path, small: Path, tmp_path: Path, volume: Path
 ) -> None:
-    """Said once, however often it is tried; what was downloaded stays; another torrent goes on elsewhere."""
+    """W43: said once, however often it is tried; what was downloaded stays; another torrent goes on elsewhere."""
     (volume / "in the way").write_bytes(bytes(2 * MIB))
     with make_client(tmp_path, "127.0.7.3") as client:
         feed = client.events()

@@ -35,7 +35,7 @@ def seeder_of(kind: str, original: Path, data: bytes, folder: Path, stack: ExitS
 @pytest.mark.parametrize("kills", KILLS)
 @pytest.mark.parametrize("kind", ["ours", pytest.param("libtorrent", marks=pytest.mark.interop)])
 def test_a_download_that_is_killed_again_and_again_completes(tmp_path: Path, kind: str, kills: int) -> None:
-    """After each kill no recorded piece is wrong, and the next run starts with all that was right on the disk."""
+    """W41: after each kill no recorded piece is wrong, and the next run starts with all that was right on the disk."""
     draw = Random(f"{kind} {kills}")
     original = trees.make_folder(tmp_path / "seed" / "folder", 30, largest=MIB)
     trees.make_file(original / "large.bin", kills * 4 * MIB, seed=99)

@@ -1,6 +1,6 @@
-"""The public door: a client, its torrents, their files, pieces and readers, and what happens to them."""
+"""The public door: a client, its torrents with files, pieces and readers, events, and what a storage is."""
 
-from anabranch.engine import Config, PeerStats, Signal, TorrentStats, events
+from anabranch.engine import Config, Feed, LockDebug, PeerStats, Signal, TorrentStats, events
 from anabranch.metainfo import Info, Metainfo, MetainfoError, create
 from anabranch.model import (
     VERSION,
@@ -14,9 +14,10 @@ from anabranch.model import (
     TorrentError,
 )
 from anabranch.net import Identity
+from anabranch.storage import ClientStorage, Completion, Layout, PieceStorage, TorrentStorage
 from anabranch.streaming import Reader
 
-from .client import Client
+from .client import Client, ClientStats
 from .file import File
 from .piece import Piece, PieceState
 from .torrent import Torrent
@@ -25,19 +26,26 @@ __all__ = [
     "VERSION",
     "Address",
     "Client",
+    "ClientStats",
+    "ClientStorage",
     "Closed",
+    "Completion",
     "Config",
+    "Feed",
     "File",
     "Identity",
     "Info",
     "InfoHash",
     "InputRefused",
+    "Layout",
+    "LockDebug",
     "Metainfo",
     "MetainfoError",
     "Misused",
     "PeerStats",
     "Piece",
     "PieceState",
+    "PieceStorage",
     "Priority",
     "Reader",
     "Signal",
@@ -45,6 +53,7 @@ __all__ = [
     "Torrent",
     "TorrentError",
     "TorrentStats",
+    "TorrentStorage",
     "create",
     "events",
 ]

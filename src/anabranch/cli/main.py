@@ -195,6 +195,7 @@ def demo(size: int) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Answers the exit code: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
+    _open_missing_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logs.start("warning")
     for stream in (sys.stdout, sys.stderr):
@@ -214,6 +215,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 # bulkhead: the command line
         return _explain(error)
     return code if isinstance(code, int) else 0
+
+
+def _open_missing_streams() -> None:
+    """Have somewhere to write to where the caller closed it (`>&-`); else the next file opened is taken for stdout."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115 # it stays open
 
 
 def _explain(error: Exception) -> int:

@@ -76,10 +76,6 @@ class Candidates:
         if candidate.failures > _PATIENCE and candidate.source != "user":
             self._known.pop(candidate.address, None)
 
-    def next_due(self) -> float | None:
-        """When the first waiting candidate may be dialed."""
-        return min((one.not_before for one in self._known.values() if not one.engaged), default=None)
-
 
 def half_open_limit(most: int, connected: int, reserve: int, configured: int = 25) -> int:
     """How many dials one torrent may have under way.

@@ -24,14 +24,14 @@ class Contender:
         peer: Whoever it is.
         interested: Whether the peer wants anything.
         snubbed: Whether it keeps us waiting for what we asked.
-        rate: Bytes per second it gave us, or while seeding took from us.
+        gain: Bytes it gave us since the slots were last given, or while seeding took from us.
         unchoked_at: When it was last unchoked; minus infinity for never.
     """
 
     peer: Hashable
     interested: bool
     snubbed: bool
-    rate: float
+    gain: float
     unchoked_at: float
 
 
@@ -55,7 +55,7 @@ def choose(
     wanting = [contender for contender in contenders if contender.interested]
     if len(wanting) <= slots:
         return {contender.peer for contender in wanting}, None
-    ranked = sorted(wanting, key=lambda one: (one.snubbed, -one.rate, one.unchoked_at))
+    ranked = sorted(wanting, key=lambda one: (one.snubbed, -one.gain, one.unchoked_at))
     chosen = {contender.peer for contender in ranked[:slots]}
     others = [contender.peer for contender in ranked[slots:]]
     if optimistic is None or optimistic not in others:

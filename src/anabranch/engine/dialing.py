@@ -66,7 +66,8 @@ def _of_torrent(engine: Engine, torrent: TorrentState, now: float, room: int) ->
         candidate = swarm.candidates.next(now, seeds_too=not torrent.pieces.is_seed)
         if candidate is None:
             break
-        if candidate.address.host in engine.banned:
+        left_out = config.disable_ipv6 if candidate.address.is_v6 else config.disable_ipv4
+        if left_out or candidate.address.host in engine.banned:
             swarm.candidates.forget(candidate)
             continue
         if not engine.limits.dials.grant(1, now):

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 RECEIVE_AT_ONCE = 4 * 1024 * 1024  # bytes; what one readable socket may bring before others have their turn
 SEND_AT_ONCE = 1024 * 1024  # bytes
 PLAIN_SIZE = 256 * 1024  # bytes; the plain way receives into a buffer of this size, shared by all links
+MOST_UNTOLD = 256 * 1024  # bytes of messages that a peer may leave unread, beside what tells it of all pieces
+_HAVE_SIZE = 9  # bytes of the message that tells of a piece
 _ROUNDS = 4  # sends in a row before others have their turn
 _LONGEST_PAUSE = 0.5  # seconds waited for a rate before looking again: it may have been changed
 _CAN_SCATTER = hasattr(socket.socket, "recvmsg_into")
@@ -94,6 +96,7 @@ class SocketLink:
         self._reading = False
         self._writing = False
         self._held = False  # the peer is to be slowed: it asked for too much
+        self._deaf = False  # or does not read our answers, which would fill the memory
         self._pause: TimerHandle | None = None  # reading goes on when the rate allows
         self._send_pause: TimerHandle | None = None  # the same of sending
         self._timer: TimerHandle | None = None
@@ -112,6 +115,7 @@ class SocketLink:
         """See Link."""
         if not self._closed and self.peer is not None:
             self._guard(self._send)
+            self._mind_backlog(self.peer)
 
     def flush_soon(self) -> None:
         """See Link."""
@@ -147,7 +151,7 @@ class SocketLink:
         """See Link."""
         if paused != self._held:
             self._held = paused
-            self._read(not paused and self._pause is None and not self._closed)
+            self._read_if_due()
 
     def tick(self, now: float) -> None:
         """Let time pass for the conversation."""
@@ -293,6 +297,7 @@ class SocketLink:
             self._guard(self._connected)
         else:
             self._guard(self._send)
+            self._mind_backlog(self.peer)
 
     def _connected(self) -> None:
         error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -317,11 +322,25 @@ class SocketLink:
 
     def _rested(self) -> None:
         self._pause = None
-        self._read(not self._held and not self._closed)
+        self._read_if_due()
 
     def _send_rested(self) -> None:
         self._send_pause = None
         self.flush()
+
+    def _mind_backlog(self, peer: Peer) -> None:
+        """Listen no more to a peer that talks and does not read, until it has read: answers must not pile up here.
+
+        Haves come of our own doing. They are allowed for, so that two who tell each other much both go on reading.
+        """
+        most = MOST_UNTOLD + _HAVE_SIZE * peer.torrent.pieces.geometry.piece_count
+        deaf = peer.talk.pending - peer.talk.pending_payload > (most // 2 if self._deaf else most)
+        if deaf != self._deaf:
+            self._deaf = deaf
+            self._read_if_due()
+
+    def _read_if_due(self) -> None:
+        self._read(not (self._held or self._deaf or self._closed) and self._pause is None)
 
     def _read(self, on: bool) -> None:
         if on != self._reading:

@@ -66,6 +66,7 @@ class NetworkThread:
         self._bind = bind
         self._links: set[SocketLink] = set()
         self._thread = threading.Thread(target=self._work, name="anabranch-network", daemon=True)
+        self._ident = 0  # only while it runs: the system gives the number of a thread that ended to another
         self._dialing_soon = False
         self._idle_timer = False
         self._save_at = 0.0
@@ -84,7 +85,7 @@ class NetworkThread:
     @property
     def mine(self) -> bool:
         """Whether the caller is the network thread."""
-        return threading.get_ident() == self._thread.ident
+        return threading.get_ident() == self._ident
 
     def answer(self, action: Callable[[], None]) -> None:
         """Run something on the network thread, outside of turns. Raises RuntimeError when that has ended."""
@@ -173,7 +174,8 @@ class NetworkThread:
 
     def _work(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.engine.turn.network_thread_is(threading.get_ident())
+        self._ident = threading.get_ident()
+        self.engine.turn.network_thread_is(self._ident)
         for listener in self._listeners:
             self._listen(listener)
         self.loop.call_later(TICK, self._tick)
@@ -186,6 +188,8 @@ class NetworkThread:
                 self.loop.remove_reader(listener)
                 listener.close()
             self.loop.close()
+            self._ident = 0
+            self.engine.turn.network_thread_is(0)
 
     def _listen(self, listener: socket.socket) -> None:
         self.loop.add_reader(listener, self._accept, listener)

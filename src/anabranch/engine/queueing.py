@@ -11,10 +11,11 @@ from anabranch.wire import CancelRun, RequestRun
 
 from .engine import Engine
 from .stage import Live
-from .state import Peer
+from .state import Peer, Serving
 
 REQQ = 1024  # requests we say that we queue
 PATIENCE = 4 * REQQ  # blocks queued above which nothing more is read from the peer: it is slowed, never dropped
+MOST_SEARCHED = 250_000  # runs in a peer's queue that are looked at in a second for its cancels
 
 
 def enqueue(engine: Engine, peer: Peer, run: RequestRun) -> None:
@@ -38,7 +39,13 @@ def enqueue(engine: Engine, peer: Peer, run: RequestRun) -> None:
 
 
 def cancel(engine: Engine, peer: Peer, gone: CancelRun) -> None:
-    """The peer does not want these blocks any more; what is on its way goes on."""
+    """The peer does not want these blocks any more; what is on its way goes on.
+
+    Each cancel is looked for in the whole queue. Of a flood of them, most are passed over: to serve the block is an
+    answer, too (BEP 6).
+    """
+    if not _may_search(peer.serving, engine.clock()):
+        return
     end = gone.begin + gone.length
     kept: deque[RequestRun] = deque()
     blocks = 0
@@ -67,6 +74,15 @@ def drop_queue(engine: Engine, peer: Peer) -> None:
     queue.blocks = 0
     peer.link.pause_reading(False)
     engine.due.touched.add(peer)
+
+
+def _may_search(serving: Serving, now: float) -> bool:
+    """Whether the queue may be gone through once more in this second."""
+    if now - serving.searched_since >= 1.0:
+        serving.searched_since = now
+        serving.searched = 0
+    serving.searched += len(serving.queue)
+    return serving.searched <= MOST_SEARCHED
 
 
 def _without(run: RequestRun, begin: int, end: int) -> list[RequestRun]:

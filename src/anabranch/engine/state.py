@@ -56,6 +56,8 @@ class Flow:
     last_block: float = 0.0  # when a block we could use arrived
     asked_at: float = 0.0  # when it last had reason to answer: asked while nothing was outstanding, or it unchoked us
     unchoked_at: float = float("-inf")  # when we last unchoked it
+    up_at_round: int = 0  # bytes it had from us when the slots were last given
+    down_at_round: int = 0  # bytes we had from it
     idle_since: float | None = None  # since when it has nothing to do although something is missing
     wasted: int = 0  # bytes that we had already, or never asked for
     snubbed: bool = False
@@ -69,6 +71,8 @@ class Serving:
     queue: deque[RequestRun] = field(default_factory=deque)
     blocks: int = 0  # in the queue
     reading: bool = False  # a worker reads for it
+    searched: int = 0  # runs looked at for cancels
+    searched_since: float = 0.0  # when the count began
 
 
 @dataclass(slots=True, eq=False)

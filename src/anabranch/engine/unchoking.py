@@ -49,11 +49,13 @@ def rechoke(engine: Engine, torrent: TorrentState, now: float) -> None:
             peer,
             peer.talk.peer_interested,
             peer.flow.snubbed and not seeding,
-            (peer.flow.up if seeding else peer.flow.down).rate(now),
+            peer.flow.up.total - peer.flow.up_at_round if seeding else peer.flow.down.total - peer.flow.down_at_round,
             peer.flow.unchoked_at,
         )
         for peer in swarm.peers.values()
     ]
+    for peer in swarm.peers.values():
+        peer.flow.up_at_round, peer.flow.down_at_round = peer.flow.up.total, peer.flow.down.total
     holder = swarm.optimistic if now < swarm.optimistic_until else None
     unchoked, optimistic = choose(contenders, holder, engine.draw)
     if optimistic is not holder:

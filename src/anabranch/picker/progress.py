@@ -136,10 +136,6 @@ class PieceProgress:
             for part in runs_in(~lost[first : first + count])
         ]
 
-    def senders(self) -> list[object]:
-        """Everybody who sent a part, each once, in order of arrival."""
-        return list(dict.fromkeys(share[2] for share in self._shares))
-
     def shares(self) -> list[tuple[Run, object]]:
         """Who sent which blocks."""
         return [(Run(first, count), sender) for first, count, sender in self._shares]

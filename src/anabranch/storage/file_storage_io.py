@@ -25,6 +25,7 @@ from .folder_io import Folder
 from .handles_io import Handles
 from .layout import Extent, FileMap, check_names, check_range, cut, is_on_disk
 from .parts_io import PartsFile
+from .piece import PieceHandle
 from .positional_io import WarmReader
 
 log = logging.getLogger(__name__)
@@ -83,9 +84,9 @@ class FileTorrent:
         """No limit but the disk's, which nobody can promise."""
         return None
 
-    def piece(self, index: int) -> FilePiece:
+    def piece(self, index: int) -> PieceHandle:
         """See TorrentStorage."""
-        return FilePiece(self, self._geometry.piece(index))
+        return PieceHandle(self, self._geometry.piece(index))
 
     def readinto(self, piece: int, begin: int, buffer: Room) -> None:
         """See PieceStorage."""
@@ -314,33 +315,3 @@ class FileTorrent:
     def _check_open(self) -> None:
         if self._closed:
             raise Closed(f"the storage below {self._folder.root} is closed")
-
-
-class FilePiece:
-    """A PieceStorage in files."""
-
-    __slots__ = ("_index", "_torrent")
-
-    def __init__(self, torrent: FileTorrent, index: int) -> None:
-        self._torrent = torrent
-        self._index = index
-
-    def readinto(self, begin: int, buffer: Room) -> None:
-        """See PieceStorage."""
-        self._torrent.readinto(self._index, begin, buffer)
-
-    def writev(self, begin: int, buffers: Sequence[Buffer]) -> None:
-        """See PieceStorage."""
-        self._torrent.writev(self._index, begin, buffers)
-
-    def mark_complete(self) -> None:
-        """See PieceStorage."""
-        self._torrent.record([self._index])
-
-    def mark_incomplete(self) -> None:
-        """See PieceStorage."""
-        self._torrent.record((), [self._index])
-
-    def completion(self) -> Completion:
-        """See PieceStorage."""
-        return self._torrent.completion(self._index)

@@ -14,6 +14,7 @@ from anabranch.model import Closed, Geometry, InfoHash, StorageFailed, no_pieces
 
 from .backend import Buffer, Completion, Layout, Room
 from .layout import check_range
+from .piece import PieceHandle
 
 
 class MemoryStorage:
@@ -41,9 +42,9 @@ class MemoryTorrent:
         """No limit."""
         return None
 
-    def piece(self, index: int) -> MemoryPiece:
+    def piece(self, index: int) -> PieceHandle:
         """See TorrentStorage."""
-        return MemoryPiece(self, self._geometry.piece(index))
+        return PieceHandle(self, self._geometry.piece(index))
 
     def flush(self) -> None:
         """Nothing is ever durable here."""
@@ -114,33 +115,3 @@ class MemoryTorrent:
     def _check_open(self) -> None:
         if self._closed:
             raise Closed(f"{self._name} is closed")
-
-
-class MemoryPiece:
-    """A PieceStorage in memory."""
-
-    __slots__ = ("_index", "_torrent")
-
-    def __init__(self, torrent: MemoryTorrent, index: int) -> None:
-        self._torrent = torrent
-        self._index = index
-
-    def readinto(self, begin: int, buffer: Room) -> None:
-        """See PieceStorage."""
-        self._torrent.readinto(self._index, begin, buffer)
-
-    def writev(self, begin: int, buffers: Sequence[Buffer]) -> None:
-        """See PieceStorage."""
-        self._torrent.writev(self._index, begin, buffers)
-
-    def mark_complete(self) -> None:
-        """See PieceStorage."""
-        self._torrent.record([self._index])
-
-    def mark_incomplete(self) -> None:
-        """See PieceStorage."""
-        self._torrent.record((), [self._index])
-
-    def completion(self) -> Completion:
-        """See PieceStorage."""
-        return self._torrent.completion(self._index)

@@ -1,0 +1,97 @@
+"""The socket of a connection, driven by hand: peers that talk and do not read."""
+
+from __future__ import annotations
+
+import socket
+from asyncio import TimerHandle
+from collections.abc import Callable
+from typing import cast
+
+from anabranch.engine.engine import Engine
+from anabranch.engine.link_io import MOST_UNTOLD, PLAIN_SIZE, SocketLink
+from anabranch.model import BLOCK_SIZE, Address
+from anabranch.wire import Greeting, Handshake, messages
+from engine.rig import Clock, Node
+from engine.samples import sample
+
+
+class Loop:
+    """What a link needs of the network thread, without one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.plain = memoryview(bytearray(PLAIN_SIZE))
+        self.port: int | None = None
+        self._readable: Callable[[], None] | None = None
+        self._writable: Callable[[], None] | None = None
+
+    def add_reader(self, sock: socket.socket, act: Callable[[], None]) -> None:
+        self._readable = act
+
+    def remove_reader(self, sock: socket.socket) -> None:
+        self._readable = None
+
+    def add_writer(self, sock: socket.socket, act: Callable[[], None]) -> None:
+        self._writable = act
+
+    def remove_writer(self, sock: socket.socket) -> None:
+        self._writable = None
+
+    @property
+    def reading(self) -> bool:
+        """Whether the link listens."""
+        return self._readable is not None
+
+    def read(self) -> None:
+        """The socket has something to receive."""
+        assert self._readable is not None
+        self._readable()
+
+    def write(self) -> None:
+        """The socket takes something to send."""
+        assert self._writable is not None
+        self._writable()
+
+    def later(self, delay: float, act: Callable[[], None]) -> TimerHandle:
+        return cast(TimerHandle, _Never())
+
+    def flush_touched(self) -> None:
+        touched, self.engine.due.touched = self.engine.due.touched, set()
+        for peer in touched:
+            peer.link.flush()
+
+    def gone(self, link: SocketLink) -> None:
+        self._readable = self._writable = None
+
+
+class _Never:
+    def cancel(self) -> None:
+        pass
+
+
+def test_who_talks_and_does_not_read_is_not_listened_to_until_it_reads() -> None:
+    """A choked peer's requests are each rejected: without an end, a peer could fill our memory with rejects."""
+    node = Node(Clock())
+    torrent = node.seed(sample(pieces=4, blocks=2))
+    host = Loop(node.engine)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        link = SocketLink(host, ours, Address("127.0.0.2", 1), Greeting.accepted(node.engine.clock(), 4))
+        link.start(4)
+        theirs.send(bytes(Handshake.ours(torrent.info_hash, b"-XX0000-000000000000").encode()))
+        host.read()
+        assert link.peer is not None
+        request = messages.encode(messages.Request(1, 0, BLOCK_SIZE))
+        talk, said = link.peer.talk, 0
+        while host.reading and said < 16 * MOST_UNTOLD:
+            said += theirs.send(request * 1000)
+            host.read()
+        assert not host.reading
+        assert talk.pending < 2 * MOST_UNTOLD
+        while talk.pending:
+            theirs.recv(1 << 20)
+            host.write()
+        assert host.reading
+        link.close("done")
