@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 LEVELS = ("debug", "info", "warning", "error")
 
+_EVENTS = "anabranch.engine.core_io"  # what logs events that we show
+
 _sink: Callable[[str], None] | None = None  # what draws on the terminal takes the lines, else they would tear it
 
 
@@ -26,6 +28,8 @@ def start(level: str) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
         root.addHandler(handler)
     root.setLevel(level.upper())
+    if level == "warning":  # a failing torrent is told in our own words
+        logging.getLogger(_EVENTS).setLevel(logging.ERROR)
 
 
 def through(sink: Callable[[str], None] | None) -> None:

@@ -38,7 +38,9 @@ class Aside:
 def may_ask(peer: Peer) -> bool:
     """Whether the torrent wants data now and the peer gives any."""
     torrent = peer.torrent
-    return isinstance(torrent.stage, Live) and torrent.policy.download and not peer.talk.peer_choking
+    if not isinstance(torrent.stage, Live) or torrent.disk.selecting:
+        return False
+    return torrent.policy.download and not peer.talk.peer_choking
 
 
 def show_interest(engine: Engine, peer: Peer) -> None:

@@ -31,8 +31,9 @@ class Candidate:
 
 @dataclass(slots=True)
 class Candidates:
-    """All candidates of one torrent, in the order in which they became known."""
+    """All candidates of one torrent, in the order in which they became known; *most* of them."""
 
+    most: int = MOST
     _known: dict[Address, Candidate] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -40,7 +41,7 @@ class Candidates:
 
     def add(self, address: Address, source: str) -> bool:
         """Remember an address. Tells whether it was new; a full list takes only what the user gave."""
-        if address in self._known or (len(self._known) >= MOST and source != "user"):
+        if address in self._known or (len(self._known) >= self.most and source != "user"):
             return False
         self._known[address] = Candidate(address, source)
         return True

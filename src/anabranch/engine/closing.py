@@ -48,7 +48,7 @@ def look(engine: Engine, torrent: TorrentState) -> None:
     holding, disk, stage = torrent.holding, torrent.disk, torrent.stage
     if not isinstance(stage, Closing) or stage.opening or not stage.left:
         return
-    if holding.finishing or holding.writing or disk.recording or disk.checks.jobs or disk.letting_go:
+    if holding.finishing or holding.writing or disk.recording or disk.selecting or disk.checks.jobs or disk.letting_go:
         return
     for piece in {piece for piece, _ in holding.buffers}:
         release(engine, torrent, piece)

@@ -37,6 +37,8 @@ class Config:
         nominal_dial_timeout, min_dial_timeout: Seconds; the more candidates wait, the shorter.
         handshake_timeout: Seconds from the connection to the end of the handshake.
         drop_mutually_complete_peers: Leave peers that have everything once we have, too.
+        torrent_peers_high_water: Candidates that a torrent keeps.
+        always_want_connections: Dial although a torrent has no use for peers.
         identity: Who we say we are.
         peer_id: All 20 bytes of the peer id; b"" for the identity's prefix and random ones.
 
@@ -68,6 +70,8 @@ class Config:
     min_dial_timeout: float = 3.0
     handshake_timeout: float = 4.0
     drop_mutually_complete_peers: bool = True
+    torrent_peers_high_water: int = 500
+    always_want_connections: bool = False
     identity: Identity = field(default_factory=Identity)
     peer_id: bytes = b""
 

@@ -36,7 +36,7 @@ from . import adding, closing, saving
 from .buffers import BufferPool
 from .config import Config
 from .engine import Engine, Limits, Workshop
-from .events import Event
+from .events import Event, Failed, PieceChanged
 from .feed_io import Feed, Feeds
 from .hooks_io import Hooks
 from .network_io import NetworkThread
@@ -112,6 +112,10 @@ class Core:
 
     def publish(self, key: Hashable | None, event: Event) -> None:
         """See Publisher."""
+        if isinstance(event, Failed):
+            log.warning("torrent failed torrent=%s reason=%s", event.torrent, event.error)
+        elif not isinstance(event, PieceChanged):
+            log.info("%s", event)
         self._feeds.publish(key, event)
         for callback in self._callbacks:
             self._hooks.call(callback, event)
@@ -194,6 +198,7 @@ class Core:
                 metainfo, key.data_path, home, self.engine.pool, self.engine.draw, self.forbidden, policy or Policy()
             )
             torrent.totals.added = time.time()
+            torrent.swarm.candidates.most = self.config.torrent_peers_high_water
             if sessions is not None:
                 saved = sessions.load(key)
                 if saved is not None:

@@ -28,7 +28,7 @@ def wants_peers(engine: Engine, torrent: TorrentState) -> bool:
         return False
     hungry = torrent.policy.download and torrent.pieces.missing_wanted > 0
     serving = torrent.policy.upload and engine.config.seed and torrent.pieces.complete_count > 0
-    return hungry or serving
+    return hungry or serving or engine.config.always_want_connections
 
 
 def choose(engine: Engine, now: float) -> list[Dial]:

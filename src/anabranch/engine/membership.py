@@ -88,12 +88,20 @@ def join(
             reqq=REQQ,
             port=port,
             yourip=ip_address(address.host).packed,
-            upload_only=table.is_seed,
+            upload_only=torrent.signals.said_complete or table.is_seed,
         )
     )
     engine.due.touched.add(peer)
     engine.tell(events.PeerConnected(torrent.info_hash, address, peer.outgoing))
     return peer
+
+
+def tell_upload_only(engine: Engine, torrent: TorrentState) -> None:
+    """We want nothing any more (BEP 21): peers need not offer anything."""
+    ours = OurExtensions(names={}, version=engine.config.identity.extended_version, reqq=REQQ, upload_only=True)
+    for peer in torrent.swarm.peers.values():
+        peer.talk.send_extended_handshake(ours)
+        engine.due.touched.add(peer)
 
 
 def _not_twice(engine: Engine, torrent: TorrentState, address: Address, theirs: Handshake, outgoing: bool) -> str:

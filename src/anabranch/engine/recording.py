@@ -12,6 +12,7 @@ from anabranch.storage import Groups, TorrentStorage
 
 from . import events, failing
 from .engine import Engine
+from .membership import tell_upload_only
 from .settling import settle_complete
 from .stage import Closing, Dropped, Live
 from .state import TorrentState
@@ -73,6 +74,7 @@ def look_complete(engine: Engine, torrent: TorrentState) -> None:
         return
     torrent.signals.said_complete = True
     settle_complete(engine, torrent)
+    tell_upload_only(engine, torrent)
     engine.tell(events.Completed(torrent.info_hash))
 
 

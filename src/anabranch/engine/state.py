@@ -170,6 +170,7 @@ class Disk:
     claim: Claim | None = None
     unrecorded: list[int] = field(default_factory=list)  # verified and written, not yet durable
     recording: bool = False
+    selecting: bool = False  # the storage is learning which files are wanted
     partial: Mapping[int, bytes] = field(default_factory=dict)  # from the session store, until the storage is open
     vouched: bitarray | None = None  # complete by resume data that no store keeps
     again: list[Callable[[], None]] = field(default_factory=list)  # what failed and is tried again

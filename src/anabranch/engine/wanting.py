@@ -127,19 +127,29 @@ def _special(torrent: TorrentState) -> set[int]:
 
 
 def tell_storage(engine: Engine, torrent: TorrentState) -> None:
-    """The storage learns which files are wanted, before their bytes come."""
-    torrent.disk.dirty = True
-    storage = torrent.disk.storage
-    if isinstance(storage, Selects):
-        selected = torrent.worth.selected()
-        attempt(
-            engine,
-            torrent,
-            lambda: storage.select(selected),
-            lambda _: None,
-            lambda: tell_storage(engine, torrent),
-            worker=engine.workshop.record,
-        )
+    """The storage learns which files are wanted, before their bytes come: until it knows, nobody is asked for any."""
+    disk = torrent.disk
+    disk.dirty = True
+    storage = disk.storage
+    if disk.selecting or not isinstance(storage, Selects) or isinstance(torrent.stage, Closing | Dropped):
+        return
+    selected = torrent.worth.selected()
+    disk.selecting = True
+
+    def ended() -> None:
+        disk.selecting = False
+
+    def settle(_: None) -> None:
+        ended()
+        if torrent.worth.selected() != selected:  # chosen anew meanwhile
+            tell_storage(engine, torrent)
+        else:
+            ask_everybody(engine, torrent, engine.clock())
+
+    def again() -> None:
+        tell_storage(engine, torrent)
+
+    attempt(engine, torrent, lambda: storage.select(selected), settle, again, refused=ended)
 
 
 def _sweep(engine: Engine, torrent: TorrentState, pieces: range) -> None:
