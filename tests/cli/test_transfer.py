@@ -91,7 +91,7 @@ def test_verify_finds_what_changed_behind_the_record(tmp_path: Path, torrent: Pa
     assert digest(wrong) == digest(tmp_path / "source" / "folder" / "one.bin")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_download_goes_on_where_it_was(tmp_path: Path, torrent: Path, number: int) -> None:
     """130, with the state saved: the next run has less to fetch."""
     words = ("download", torrent, "-d", "got", "--json", *NOT_HERE)

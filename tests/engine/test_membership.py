@@ -143,6 +143,19 @@ def test_we_introduce_ourselves_with_what_we_have(pieces: range, fast: bool, sai
     assert told.upload_only == (len(pieces) == 9)
 
 
+def test_who_wants_nothing_any_more_says_so() -> None:
+    """BEP 21: when everything wanted is there, in another extended handshake that leaves the rest as it was."""
+    node = Node(Clock())
+    torrent = node.add(CONTENT)
+    node.settle()
+    remote = Remote(node, torrent, CONTENT)
+    other = Remote(node, torrent, CONTENT, pieces=[])
+    node.settle()
+    assert torrent.signals.complete.is_set
+    assert other.talk.peer_extensions.upload_only
+    assert remote.talk.peer_extensions.port == 42069
+
+
 def test_arrivals_and_losses_are_told() -> None:
     """With the reason."""
     node = Node(Clock())

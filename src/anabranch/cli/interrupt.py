@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks for an orderly end, the second ends at once."""
+"""Ctrl-C, SIGTERM and a closed terminal: the first asks for an orderly end, the second ends at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 INTERRUPTED = 130  # the exit code; what a shell says of a program that Ctrl-C ended
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SHOW_CURSOR = b"\x1b[?25h\n"  # a live display hides it
 
 
@@ -19,16 +18,16 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.seen = False
-        self._before: list[Any] = []
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupt:
-        self._before = [signal.signal(number, self._come) for number in _SIGNALS]
+        self._before = {number: signal.signal(number, self._come) for number in _heeded()}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in zip(_SIGNALS, self._before, strict=True):
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def _come(self, number: int, frame: FrameType | None) -> None:
@@ -37,3 +36,11 @@ class Interrupt:
                 os.write(2, _SHOW_CURSOR)
             os._exit(INTERRUPTED)
         self.seen = True
+
+
+def _heeded() -> list[signal.Signals]:
+    """The signals that end a program; not the terminal's end where it was started to outlive that (nohup)."""
+    heeded = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heeded.append(signal.SIGHUP)
+    return heeded
