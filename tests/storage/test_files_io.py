@@ -202,6 +202,17 @@ def test_a_rename_that_a_kill_prevented_is_made_up_for(tmp_path: Path) -> None:
     assert set(tree(tmp_path)) == {"t/a", "t/b", "u/c"}
 
 
+def test_a_file_that_somebody_else_gave_its_final_name_is_complete_all_the_same(tmp_path: Path) -> None:
+    """Another program that fetches the same torrent into the same place may be through first."""
+    storage = FileStorage(tmp_path).open(TRIO, HASH)
+    put(storage, TRIO, *range(5))
+    (tmp_path / "t" / "a.part").rename(tmp_path / "t" / "a")
+    storage.record(range(5))
+    assert set(tree(tmp_path)) == {"t/a", "t/b", "u/c"}
+    got = bytearray(TRIO.geometry.length_of(0))
+    storage.piece(0).readinto(0, got)
+
+
 def test_a_piece_that_is_written_again_is_hashed_after_a_kill_not_fetched(tmp_path: Path) -> None:
     """Recorded as incomplete it would be fetched though its bytes are there."""
     notebook = Notebook()

@@ -263,5 +263,11 @@ class Files:
                 return
             if os.name == "nt":
                 self._handles.drop((self, file))  # Windows renames no open file
-            self._folder.rename(self._path(file, where), self._path(file, to))
+            try:
+                self._folder.rename(self._path(file, where), self._path(file, to))
+            except StorageFailed as failed:
+                target = self._path(file, to)
+                if failed.errno != errno.ENOENT or self._folder.sizes(target[:-1], [target[-1]]) == [None]:
+                    raise
+                log.warning("somebody else has renamed path=%s", self._folder.shown(target))
             self._where[file] = to
