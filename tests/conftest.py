@@ -1,4 +1,4 @@
-"""What the tests of readers share."""
+"""What the tests of several rooms share."""
 
 from __future__ import annotations
 
