@@ -205,15 +205,13 @@ class Core:
                     adding.take_over(torrent, saved)
                     torrent.disk.partial = sessions.take_partial(key)
             if resume is not None:
-                self._vouch(torrent, home, saving.take_resume(torrent, resume))
+                self._vouch(torrent, saving.take_resume(torrent, resume))
             with self.turn:
                 if self._closed:
                     raise Closed("the client is closed")
-                other = self.engine.torrents.get(info_hash)
-                if other is None:
-                    adding.register(self.engine, torrent, claim)
-                    claim = None
-            return (other, False) if other is not None else (torrent, True)
+                adding.register(self.engine, torrent, claim)
+                claim = None
+            return torrent, True
         finally:
             if claim is not None:
                 claim.release()
@@ -301,7 +299,7 @@ class Core:
 
         return FileStorage(data_path, completion, self._handles)
 
-    def _vouch(self, torrent: TorrentState, home: ClientStorage, complete: bitarray) -> None:
+    def _vouch(self, torrent: TorrentState, complete: bitarray) -> None:
         """Resume data say what is complete: put it where the storage looks for it."""
         pieces = list(complete.search(1))
         sessions = self.engine.workshop.sessions

@@ -105,3 +105,13 @@ class Engine:
     def tell(self, event: Event, key: Hashable | None = None) -> None:
         """Publish an event after the turn. Events of one key replace each other while unread."""
         self.turn.outbox("event", event, self.publisher.publish, key, event)
+
+
+class Runner(Protocol):
+    """What is needed of Core by those who take turns of their own."""
+
+    turn: Turn
+    engine: Engine
+
+    def forbidden(self) -> bool:
+        """Whether the caller must not wait."""

@@ -6,6 +6,8 @@ pieces are written stretch by stretch as they come and hashed by reading them ba
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bitarray import bitarray
 
 from anabranch.model import BLOCK_SIZE, no_pieces
@@ -47,7 +49,7 @@ def spill(engine: Engine, torrent: TorrentState, progress: PieceProgress) -> Non
 
     Whoever still owes blocks of it must have been told to keep them: nobody may land in the memory any more.
     """
-    stretches = [stretch for piece, stretch in torrent.holding.buffers if piece == progress.piece]
+    stretches = _in_memory(torrent, progress.piece)
     if stretches:
         _write_out(engine, torrent, progress, stretches)
 
@@ -55,15 +57,12 @@ def spill(engine: Engine, torrent: TorrentState, progress: PieceProgress) -> Non
 def give_up(engine: Engine, torrent: TorrentState, progress: PieceProgress) -> None:
     """Give the memory of a begun piece back without writing it: the disk takes nothing, and others need the memory."""
     holding, piece = torrent.holding, progress.piece
-    stretches = [stretch for one, stretch in holding.buffers if one == piece]
-    bits = no_pieces(progress.blocks)
-    for stretch in stretches:
+    lost: list[Part] = []
+    for stretch in _in_memory(torrent, piece):
         buffer = holding.buffers.pop((piece, stretch))
-        for part in _parts(torrent, progress, stretch, buffer):
-            first = part.begin // BLOCK_SIZE
-            bits[first : first - (-len(part.view) // BLOCK_SIZE)] = 1
+        lost += _parts(torrent, progress, stretch, buffer)
         engine.pool.give(buffer)
-    _lose(engine, torrent, progress, bits)
+    _lose(engine, torrent, progress, _blocks_of(progress, lost))
 
 
 def release(engine: Engine, torrent: TorrentState, piece: int) -> None:
@@ -188,10 +187,7 @@ def _write_out(engine: Engine, torrent: TorrentState, progress: PieceProgress, s
     piece, holding = progress.piece, torrent.holding
     buffers: list[tuple[int, Buffer]] = [(stretch, holding.buffers.pop((piece, stretch))) for stretch in stretches]
     parts = [part for stretch, buffer in buffers for part in _parts(torrent, progress, stretch, buffer)]
-    bits: bitarray = no_pieces(progress.blocks)
-    for part in parts:
-        first = part.begin // BLOCK_SIZE
-        bits[first : first - (-len(part.view) // BLOCK_SIZE)] = 1
+    bits = _blocks_of(progress, parts)
     storage = torrent.opened()
     holding.writing[piece] = holding.writing.get(piece, 0) + 1
     # From here on: other blocks of the stretch may come to other memory, which must not be written over these.
@@ -260,6 +256,20 @@ def _lose(engine: Engine, torrent: TorrentState, progress: PieceProgress, bits: 
     if not isinstance(torrent.stage, Dropped):
         torrent.pieces.begun[piece] = progress
         torrent.pieces.refresh(piece)
+
+
+def _in_memory(torrent: TorrentState, piece: int) -> list[int]:
+    """The stretches of the piece that have memory."""
+    return [stretch for one, stretch in torrent.holding.buffers if one == piece]
+
+
+def _blocks_of(progress: PieceProgress, parts: Iterable[Part]) -> bitarray:
+    """The blocks that the parts consist of."""
+    blocks = no_pieces(progress.blocks)
+    for part in parts:
+        first = part.begin // BLOCK_SIZE
+        blocks[first : first - (-len(part.view) // BLOCK_SIZE)] = 1
+    return blocks
 
 
 def _parts(torrent: TorrentState, progress: PieceProgress, stretch: int, buffer: Buffer) -> list[Part]:

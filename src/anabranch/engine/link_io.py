@@ -17,7 +17,7 @@ from anabranch.model import Address, PeerFault
 from anabranch.net import Bucket
 from anabranch.wire import Event, Greeting, Handshake
 
-from . import membership, receiving, serving
+from . import dialing, membership, receiving, serving
 from .candidates import Candidate
 from .engine import Engine
 from .state import Peer, TorrentState
@@ -141,8 +141,7 @@ class SocketLink:
         elif self._candidate is not None and self._torrent is not None:
             log.debug("dial failed peer=%s reason=%s", self.address, reason)
             with engine.turn:
-                self._torrent.swarm.dialing -= 1
-                self._torrent.swarm.candidates.lost(self._candidate, engine.clock(), served=False)
+                dialing.ended(self._torrent, self._candidate, engine.clock())
         else:
             log.debug("connection refused peer=%s reason=%s", self.address, reason)
         self._host.gone(self)

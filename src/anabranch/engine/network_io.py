@@ -69,6 +69,7 @@ class NetworkThread:
         self._ident = 0  # only while it runs: the system gives the number of a thread that ended to another
         self._dialing_soon = False
         self._idle_timer = False
+        self._closing_timer = False
         self._save_at = 0.0
 
     # Any thread.
@@ -274,5 +275,10 @@ class NetworkThread:
         """Torrents that are closing are looked at until they are gone."""
         for torrent in list(self.engine.due.closing):
             self.run(closing.look, self.engine, torrent)
-        if self.engine.due.closing:
-            self.loop.call_later(_CLOSING_LOOK, self.look_at_closing)
+        if self.engine.due.closing and not self._closing_timer:
+            self._closing_timer = True
+            self.loop.call_later(_CLOSING_LOOK, self._look_again)
+
+    def _look_again(self) -> None:
+        self._closing_timer = False
+        self.look_at_closing()

@@ -6,26 +6,14 @@ Called by readers in threads and tasks of their own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from anabranch.model import BLOCK_SIZE, Closed
 
-from .engine import Engine
+from .engine import Runner
 from .signals_io import Signal
 from .stage import Closing, Dropped, Failed
 from .state import TorrentState
-from .turn_io import Turn
 from .wanting import read_ahead
-
-
-class Runner(Protocol):
-    """What is needed of Core."""
-
-    turn: Turn
-    engine: Engine
-
-    def forbidden(self) -> bool:
-        """Whether the caller must not wait."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

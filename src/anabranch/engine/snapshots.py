@@ -6,21 +6,11 @@ stuck.
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from .engine import Engine
+from .engine import Engine, Runner
 from .state import TorrentState
 from .stats import TorrentStats, stats_of
-from .turn_io import Turn
 
 FRESH = 0.2  # seconds
-
-
-class Runner(Protocol):
-    """What is needed of Core."""
-
-    turn: Turn
-    engine: Engine
 
 
 def picture_of(runner: Runner, torrent: TorrentState) -> TorrentStats:
