@@ -23,8 +23,8 @@ from anabranch.wire import (
     Rejected,
     RequestRun,
 )
-from engine.rig import Node, NodeLink
-from engine.samples import Sample
+from engine.rig import Clock, Node, NodeLink, run
+from engine.samples import PlainStorage, Sample
 
 _NUMBERS = count(1)
 Spoil = Callable[[int, int], bool]  # (piece, begin) -> whether the block is sent wrong
@@ -210,3 +210,19 @@ class Refuser(Remote):
 
     def requested(self, run: RequestRun) -> None:
         self.talk.reject(run.piece, run.begin, run.length, run.block)
+
+
+def half_written(content: Sample) -> tuple[Node, Clock, TorrentState]:
+    """Two blocks came, their sender left, and the write that gives their memory back is under way."""
+    node = Node(clock := Clock())
+    torrent = node.add(content, PlainStorage())
+    node.settle()
+    first = Remote(node, torrent, content, rate=0)
+    node.settle()
+    first.serve(2)
+    first.send()
+    node.settle()
+    first.leave()
+    node.disk.held = True
+    run(clock, node, 8)
+    return node, clock, torrent

@@ -439,7 +439,7 @@ def until(clock: Clock, nodes: Node | Iterable[Node], true: Callable[[], bool], 
 def connect(one: Node, one_torrent: TorrentState, two: Node, two_torrent: TorrentState) -> tuple[NodeLink, NodeLink]:
     """Join two engines."""
     host_of_one, host_of_two = (f"10.1.0.{node.engine.peer_id[-3:].decode().lstrip('0') or 0}" for node in (one, two))
-    far = _Later()
+    far = Nobody()
     near = one.join(
         one_torrent, far, Address(host_of_two, 42069), Handshake.ours(two_torrent.info_hash, two.engine.peer_id)
     )
@@ -451,8 +451,8 @@ def connect(one: Node, one_torrent: TorrentState, two: Node, two_torrent: Torren
     return near, back
 
 
-class _Later:
-    """Stands in for an end that is about to be made."""
+class Nobody:
+    """Stands in for an end that does not matter, or is about to be made."""
 
     def __init__(self) -> None:
         self.inbox = bytearray()

@@ -11,7 +11,7 @@ from anabranch.engine.membership import refuse
 from anabranch.engine.stage import Live
 from anabranch.model import BLOCK_SIZE
 from anabranch.wire import Have
-from engine.remotes import Remote
+from engine.remotes import Remote, half_written
 from engine.rig import Clock, Node, run, until
 from engine.samples import PlainStorage, on_disk, sample
 from engine.truth import check
@@ -130,17 +130,7 @@ def test_large_pieces_are_written_stretch_by_stretch(blocks: int) -> None:
 def test_blocks_that_come_while_their_neighbours_are_being_written_do_not_overwrite_them() -> None:
     """The write of a piece that stalled is under way when the rest of it comes to other memory, and is written too."""
     content = sample(pieces=1, blocks=4)
-    node = Node(clock := Clock())
-    torrent = node.add(content, PlainStorage())
-    node.settle()
-    first = Remote(node, torrent, content, rate=0)
-    node.settle()
-    first.serve(2)
-    first.send()
-    node.settle()
-    first.leave()
-    node.disk.held = True
-    run(clock, node, 8)
+    node, clock, torrent = half_written(content)
     assert torrent.holding.writing == {0: 1}
     second = Remote(node, torrent, content, rate=0)
     node.settle()
@@ -163,17 +153,7 @@ def test_blocks_that_come_while_their_neighbours_are_being_written_do_not_overwr
 def test_a_piece_that_completes_while_a_part_of_it_is_being_written_waits_for_that() -> None:
     """It is hashed by reading back, and must not be read too early."""
     content = sample(pieces=1, blocks=4)
-    node = Node(clock := Clock())
-    torrent = node.add(content, PlainStorage())
-    node.settle()
-    first = Remote(node, torrent, content, rate=0)
-    node.settle()
-    first.serve(2)
-    first.send()
-    node.settle()
-    first.leave()
-    node.disk.held = True
-    run(clock, node, 8)
+    node, _, torrent = half_written(content)
     Remote(node, torrent, content)
     node.settle(lambda: check(node))
     assert torrent.holding.finishing

@@ -10,7 +10,7 @@ from anabranch.engine.wanting import set_max_connections
 from anabranch.model import Address, PeerFault
 from anabranch.wire import Handshake, HaveAll, HaveNone, PeerHas
 from engine.remotes import Remote
-from engine.rig import Clock, Node, connect, run, settle
+from engine.rig import Clock, Nobody, Node, connect, run, settle
 from engine.samples import Held, PlainStorage, sample
 from engine.truth import check
 
@@ -20,22 +20,6 @@ ADDRESS = Address("10.3.3.3", 6881)
 
 def theirs(peer_id: bytes = b"-XX0000-abcdefghijkl") -> Handshake:
     return Handshake.ours(CONTENT.info_hash, peer_id)
-
-
-class Nobody:
-    """The other end of a connection that does not matter."""
-
-    def __init__(self) -> None:
-        self.inbox = bytearray()
-
-    def deliver(self) -> bool:
-        return False
-
-    def hang_up(self) -> None:
-        return
-
-    def tick(self) -> None:
-        return
 
 
 def test_nobody_joins_a_torrent_that_is_not_live() -> None:

@@ -17,7 +17,7 @@ from anabranch.engine.state import Policy, TorrentState
 from anabranch.engine.wanting import allow_download
 from anabranch.model import BLOCK_SIZE, InputRefused, Priority
 from anabranch.storage import MemoryStorage, SessionStore
-from engine.remotes import Remote
+from engine.remotes import Remote, half_written
 from engine.rig import Clock, Node, run
 from engine.samples import Faults, PlainStorage, Sample, sample
 
@@ -166,17 +166,7 @@ def test_a_session_store_that_fails_is_tried_again(tmp_path: Path, monkeypatch: 
 
 def test_blocks_that_are_just_being_written_are_not_remembered() -> None:
     """They may not be there when the power goes."""
-    node = Node(clock := Clock())
-    torrent = node.add(CONTENT, PlainStorage())
-    node.settle()
-    remote = Remote(node, torrent, CONTENT, rate=0)
-    node.settle()
-    remote.serve(2)
-    remote.send()
-    node.settle()
-    remote.leave()
-    node.disk.held = True
-    run(clock, node, 8)
+    node, _, torrent = half_written(CONTENT)
     assert torrent.holding.writing
     assert partial_pieces(torrent) == {}
     node.disk.held = False
