@@ -1,4 +1,4 @@
-"""create, show and verify, as real programs."""
+"""create, show, magnet and verify, as real programs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from anabranch import Metainfo
+from anabranch.metainfo import Magnet
 from programs import run, running, small_torrent
 from trees import digest, make_file
 
@@ -26,6 +27,70 @@ def test_create_says_what_it_made(tmp_path: Path) -> None:
     assert metainfo.info.geometry.piece_length == 256 * 1024
     assert metainfo.trackers == (("http://one/a",), ("http://two/a",))
     assert (metainfo.webseeds, metainfo.comment) == (("http://seed/",), "hä")
+
+
+@pytest.mark.parametrize("version", ["v2", "hybrid"])
+def test_v2_hashes_are_made_and_shown(tmp_path: Path, version: str) -> None:
+    """By create, show and show --json the same; a size is that of the content, without what fills its pieces."""
+    make_file(tmp_path / "data" / "a", 40_000)
+    make_file(tmp_path / "data" / "b", 1)
+    made = run(tmp_path, "create", "data", f"--{version}", "--piece-length", "16K", "--tracker", "http://t/a?k=%2B")
+    assert made.returncode == 0, made.stderr
+    info = Metainfo.parse((tmp_path / "data.torrent").read_bytes()).info
+    assert (info.v1 is not None, info.v2 is not None) == (version == "hybrid", True)
+    due = [*([f"Info hash   {info.v1}"] if info.v1 else []), *([f"v2 hash     {info.v2}"] if info.v2 else [])]
+    shown = run(tmp_path, "show", "data.torrent").stdout
+    for text in (made.stdout, shown):
+        assert [line for line in text.splitlines() if "hash  " in line] == due
+        assert "(40001 bytes), 2 files" in text
+    told = json.loads(run(tmp_path, "show", "data.torrent", "--json").stdout)
+    assert told["info_hash"] == str(info.info_hash)
+    assert (told["info_hash_v1"], told["info_hash_v2"]) == (info.v1 and str(info.v1), info.v2 and str(info.v2))
+    assert told["length"] == 40_001
+    assert [bool(file["root"]) for file in told["files"] if not file["pad"]] == [True, True]
+
+
+def test_the_versions_exclude_each_other(tmp_path: Path) -> None:
+    """Rather than the last one taking it."""
+    done = run(tmp_path, "create", "x", "--v1", "--hybrid")
+    assert done.returncode == 2
+    assert "of --v1, --v2 and --hybrid only one can be made at a time" in done.stderr
+
+
+def test_magnet_prints_the_link_and_show_reads_it(tmp_path: Path) -> None:
+    """The same link stands in what show says of the file; a tracker that is none is told on stderr."""
+    make_file(tmp_path / "dä ta", 40_000)
+    run(tmp_path, "create", "dä ta", "--hybrid", "--tracker", "http://t/a?k=%2B", "--tracker", "tt", "-o", "x.torrent")
+    metainfo = Metainfo.parse((tmp_path / "x.torrent").read_bytes())
+    done = run(tmp_path, "magnet", "x.torrent")
+    assert (done.returncode, done.stdout) == (0, f"{Magnet.of(metainfo)}\n")
+    assert done.stderr == "anabranch: a tracker that is no URL for one is left out\n"
+    link = done.stdout.strip()
+    assert link in run(tmp_path, "show", "x.torrent").stdout
+    assert json.loads(run(tmp_path, "show", "x.torrent", "--json").stdout)["magnet"] == link
+    told = json.loads(run(tmp_path, "show", f"{link}&x.pe=[::1]:80&so=1-3", "--json").stdout)
+    assert told == {
+        "name": "dä ta",
+        "info_hash": str(metainfo.info.v1),
+        "info_hash_v1": str(metainfo.info.v1),
+        "info_hash_v2": str(metainfo.info.v2),
+        "magnet": f"{link}&x.pe=[::1]:80&so=1-3",
+        "trackers": ["http://t/a?k=%2B"],
+        "webseeds": [],
+        "sources": [],
+        "peers": [["::1", 80]],
+        "select": [[1, 3]],
+        "warnings": [],
+    }
+    shown = run(tmp_path, "show", f"{link}&dn=a%1bb&x.pe=[::1]:80&so=1-3,5&x.pe=:").stdout
+    for word in (link[20:60], str(metainfo.info.v2), "a\\x1bb", "[::1]:80", "files 1 to 3, 5, c", "HOST:PORT"):
+        assert word in shown
+
+
+@pytest.mark.parametrize("link", ["magnet:", "magnet:?dn=x", "magnet:?xt=urn:btih:00"])
+def test_a_link_that_is_none_is_refused_in_one_line(tmp_path: Path, link: str) -> None:
+    done = run(tmp_path, "show", link)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
 
 
 def test_create_replaces_a_file_whole_and_leaves_nothing_else(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anabranch.metainfo import MetainfoError, choose_piece_length
-from anabranch.metainfo.layout import ContentFile, runs, sorted_files
+from anabranch.metainfo.layout import ContentFile, Layout, Version, runs, sorted_files
 
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
 
@@ -79,3 +79,48 @@ def test_runs_cover_every_byte_once_and_in_whole_pieces(lengths: list[int], piec
             position += extent.length
         assert position % piece_length == 0 or position == sum(lengths)
     assert position == sum(lengths)
+
+
+@given(
+    st.lists(st.integers(0, 40 * MIB) | st.just(0) | st.just(16 * KIB), max_size=6),
+    st.sampled_from([16 * KIB, 16 * MIB]),
+)
+def test_aligned_runs_begin_every_file_with_a_piece(lengths: list[int], piece_length: int) -> None:
+    """BEP 52: every byte once, and what is left of a file's last piece belongs to nobody."""
+    position = 0
+    covered = [0] * len(lengths)
+    for run in runs(lengths, piece_length, aligned=True):
+        assert run.first_piece * piece_length == position
+        for extent in run.extents:
+            assert extent.begin == covered[extent.index]
+            assert position % piece_length == extent.begin % piece_length == 0
+            covered[extent.index] += extent.length
+            position += -(-extent.length // piece_length) * piece_length
+    assert covered == lengths
+
+
+@pytest.mark.parametrize(
+    ("version", "lengths", "pieces", "pads"),
+    [
+        ("v1", [1, 0, 16 * KIB], 2, [0, 0, 0]),
+        ("v2", [1, 0, 16 * KIB, 16 * KIB + 1], 4, [0, 0, 0, 0]),
+        ("hybrid", [1, 0, 16 * KIB, 16 * KIB + 1], 4, [16 * KIB - 1, 0, 0, 16 * KIB - 1]),
+        ("hybrid", [0, 1], 1, [0, 16 * KIB - 1]),
+        ("hybrid", [1], 1, [0]),
+    ],
+)
+def test_a_hybrid_pads_every_file_but_an_only_one(
+    version: Version, lengths: list[int], pieces: int, pads: list[int]
+) -> None:
+    """Also the last one, as libtorrent does."""
+    layout = Layout(version, tuple(ContentFile((str(n),), length) for n, length in enumerate(lengths)), 16 * KIB)
+    assert (layout.piece_count, [layout.pad_behind(file) for file in layout.files]) == (pieces, pads)
+    assert layout.total == sum(lengths)
+
+
+def test_files_that_each_take_a_piece_can_be_too_many() -> None:
+    """As in a v1 torrent of so many pieces; nobody would load it."""
+    files = (ContentFile(("x",), 1),) * (2**21 + 1)
+    assert Layout("v1", files, 16 * KIB).piece_count == 129
+    with pytest.raises(MetainfoError, match="2097153 pieces of 16384 bytes, at most 2097152"):
+        Layout("v2", files, 16 * KIB)

@@ -171,3 +171,12 @@ def test_compose_writes_what_parse_reads_and_keeps_the_info_as_it_is() -> None:
     canonical = compose(encode(INFO), trackers=[["http://a"]])
     assert decode(canonical) == {b"announce": b"http://a", b"info": decode(encode(INFO))}
     assert compose(encode(INFO)) == encode({"info": INFO})
+
+
+def test_similar_torrents_and_collections_are_read_inside_and_outside_the_info_dictionary() -> None:
+    """BEP 38. What is no hash of 20 bytes, or no text, is left out; each is there once."""
+    info = INFO | {"similar": [b"1" * 20, b"2" * 20, b"3" * 32, 5], "collections": ["a", b"\xff", 7]}
+    made = Metainfo.parse(encode({"info": info, "similar": [b"4" * 20, b"1" * 20], "collections": ["a", "q"]}))
+    assert made.similar == (b"1" * 20, b"2" * 20, b"4" * 20)
+    assert made.collections == ("a", "\ufffd", "q")
+    assert (read(similar=5).similar, read(collections={}).collections) == ((), ())

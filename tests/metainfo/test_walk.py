@@ -13,7 +13,7 @@ from anabranch.metainfo.walk_io import content_of, is_unchanged
 
 
 def found(path: Path) -> dict[tuple[str, ...], int]:
-    return {file.path: file.length for file in content_of(str(path), lambda: None)}
+    return {file.path: file.length for file in content_of(str(path), lambda: None, 98)}
 
 
 def test_a_folder_is_walked_with_hidden_and_empty_files(tmp_path: Path) -> None:
@@ -83,12 +83,25 @@ def test_folders_too_deep_to_be_loaded_again_are_refused(tmp_path: Path) -> None
     (deep / "d").mkdir()
     with pytest.raises(MetainfoError, match="more than 98 folders deep"):
         found(tmp_path)
+    with pytest.raises(MetainfoError, match="more than 3 folders deep"):
+        content_of(str(tmp_path), lambda: None, 3)
+
+
+def test_a_file_is_executable_if_its_owner_may_run_it(tmp_path: Path) -> None:
+    """As libtorrent has it. A dot in front of a name is no attribute, and a link is what it leads to."""
+    for name, mode in (("plain", 0o644), ("owner", 0o744), ("others", 0o611), (".dot", 0o600)):
+        (tmp_path / name).write_bytes(b"1")
+        (tmp_path / name).chmod(mode)
+    (tmp_path / "link").symlink_to("owner")
+    files = content_of(str(tmp_path), lambda: None, 98)
+    assert {file.path[0] for file in files if file.executable} == {"owner", "link"}
+    assert not any(file.hidden for file in files)
 
 
 def test_a_change_is_noticed_by_length_or_time(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"123")
-    (file,) = content_of(str(path), lambda: None)
+    (file,) = content_of(str(path), lambda: None, 98)
     assert is_unchanged(str(path), file)
     assert not is_unchanged(str(path), ContentFile((), 2, file.modified))
     os.utime(path, ns=(file.modified + 1_000_000_000,) * 2)

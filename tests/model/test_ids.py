@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anabranch.model import InfoHash, InputRefused
+from anabranch.model import InfoHash, InfoHashV2, InputRefused
 
 
 @given(st.binary(min_size=20, max_size=20))
@@ -31,3 +31,17 @@ def test_any_text_is_an_info_hash_or_refused(text: str) -> None:
     """InputRefused and nothing else."""
     with suppress(InputRefused):
         assert len(InfoHash.parse(text)) == 20
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_a_v2_info_hash_is_longer_and_cut_for_the_swarm(digest: bytes) -> None:
+    """BEP 52: peers and trackers know it by its first 20 bytes."""
+    info_hash = InfoHashV2(digest)
+    assert InfoHashV2.parse(str(info_hash)) == digest
+    assert repr(info_hash) == f"InfoHashV2({digest.hex()})"
+    assert info_hash.truncated == digest[:20]
+    assert type(info_hash.truncated) is InfoHash
+    with pytest.raises(ValueError, match="32 bytes"):
+        InfoHashV2(digest[:20])
+    with pytest.raises(InputRefused, match="64 hex digits"):
+        InfoHashV2.parse(str(info_hash.truncated))

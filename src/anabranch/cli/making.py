@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from anabranch.metainfo import CreateCancelled, Metainfo, create
+from anabranch.metainfo import CreateCancelled, Metainfo, Version, create
 from anabranch.model import StorageFailed
 
 from . import words
 from .interrupt import INTERRUPTED, Interrupt
 from .meter import Meter
+from .show import content_length, hash_lines
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Making:
 
     path: str
     output: str | None
+    version: Version
     piece_length: int | None
     trackers: Sequence[str]
     webseeds: Sequence[str]
@@ -39,6 +41,7 @@ def make(making: Making) -> int:
         try:
             data = create(
                 making.path,
+                version=making.version,
                 piece_length=making.piece_length,
                 trackers=making.trackers,
                 webseeds=making.webseeds,
@@ -59,10 +62,11 @@ def make(making: Making) -> int:
         write_whole(target, data)
     if not making.quiet:
         print(f"File        {target}")
-        print(f"Info hash   {info.info_hash}")
+        print(*hash_lines(info), sep="\n")
         print(f"Pieces      {info.geometry.piece_count} of {words.size(info.geometry.piece_length)}")
         files = words.counted(sum(not file.pad for file in info.files), "file")
-        print(f"Size        {words.size(info.geometry.total)} ({info.geometry.total} bytes), {files}")
+        length = content_length(info)
+        print(f"Size        {words.size(length)} ({length} bytes), {files}")
     return 0
 
 

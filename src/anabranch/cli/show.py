@@ -1,4 +1,4 @@
-"""`anabranch show`: what a .torrent file says, for people and as JSON. Loads no more than that takes."""
+"""`anabranch show`: what a .torrent file or magnet link says, for people and as JSON. Loads no more than that takes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from anabranch.metainfo import Metainfo, load, printable
+from anabranch.metainfo import Info, Magnet, Metainfo, load, printable
 
 from . import words
-from .options import check_source
+from .options import check_source, is_magnet
 
 
 def show(source: str, as_json: bool) -> int:
     """Print it. Answers the exit code; raises MetainfoError."""
-    check_source(source)
-    metainfo = load(source)
-    print(json.dumps(facts(metainfo), indent=2) if as_json else "\n".join(lines(metainfo)))
+    if is_magnet(source):
+        magnet = Magnet.parse(source)
+        said, told = link_facts(magnet), link_lines(magnet)
+    else:
+        check_source(source)
+        metainfo = load(source)
+        said, told = facts(metainfo), lines(metainfo)
+    print(json.dumps(said, indent=2) if as_json else "\n".join(told))
     return 0
+
+
+def content_length(info: Info) -> int:
+    """Length of all files in bytes, without what only fills pieces."""
+    return sum(file.length for file in info.files if not file.pad)
 
 
 def facts(metainfo: Metainfo) -> dict[str, object]:
@@ -25,9 +35,9 @@ def facts(metainfo: Metainfo) -> dict[str, object]:
     info = metainfo.info
     return {
         "name": info.name,
-        "info_hash": str(info.info_hash),
-        "info_hash_v2": None,
-        "length": info.geometry.total,
+        **_hash_facts(info),
+        "magnet": str(Magnet.of(metainfo)),
+        "length": content_length(info),
         "piece_length": info.geometry.piece_length,
         "pieces": info.geometry.piece_count,
         "private": info.private,
@@ -38,6 +48,8 @@ def facts(metainfo: Metainfo) -> dict[str, object]:
         "trackers": metainfo.trackers,
         "webseeds": metainfo.webseeds,
         "nodes": metainfo.nodes,
+        "similar": [str(info_hash) for info_hash in metainfo.similar],
+        "collections": metainfo.collections,
         "files": [
             {
                 "path": "/".join(file.path),
@@ -45,6 +57,7 @@ def facts(metainfo: Metainfo) -> dict[str, object]:
                 "offset": file.offset,
                 "pad": file.pad,
                 "executable": file.executable,
+                "root": file.root.hex() or None,
                 "symlink": None if file.symlink is None else "/".join(file.symlink),
             }
             for file in info.files
@@ -56,13 +69,13 @@ def facts(metainfo: Metainfo) -> dict[str, object]:
 
 def lines(metainfo: Metainfo) -> Iterator[str]:
     """Everything as lines of text; what a stranger wrote is made printable."""
-    info, geometry = metainfo.info, metainfo.info.geometry
+    info, length = metainfo.info, content_length(metainfo.info)
     files = [file for file in info.files if not file.pad]
     count = words.counted(len(files), "file") + (" in a folder" if info.multi else "")
     yield _line("Name", info.name)
-    yield _line("Info hash", str(info.info_hash))
-    yield _line("Size", f"{words.size(geometry.total)} ({geometry.total} bytes), {count}")
-    yield _line("Pieces", f"{geometry.piece_count} of {words.size(geometry.piece_length)}")
+    yield from hash_lines(info)
+    yield _line("Size", f"{words.size(length)} ({length} bytes), {count}")
+    yield _line("Pieces", f"{info.geometry.piece_count} of {words.size(info.geometry.piece_length)}")
     yield _line("Private", "yes: peers come from its trackers only" if info.private else "no")
     if info.source:
         yield _line("Source", info.source)
@@ -76,12 +89,61 @@ def lines(metainfo: Metainfo) -> Iterator[str]:
     yield from _list("Trackers", trackers or ["none"])
     yield from _list("Web seeds", metainfo.webseeds)
     yield from _list("DHT nodes", [f"{host}:{port}" for host, port in metainfo.nodes])
+    yield from _list("Similar to", list(map(str, metainfo.similar)))
+    yield from _list("Collections", metainfo.collections)
     yield from _list("Warnings", metainfo.warnings)
     yield from _list("Renamed", [f"{original} -> {path}" for original, path in info.renamed])
+    yield _line("Magnet", str(Magnet.of(metainfo)))
     yield "Files"
     for file in files:
         link = "" if file.symlink is None else " -> " + "/".join(file.symlink)
         yield f"  {words.size(file.length):>10}  {printable('/'.join(file.path) + link)}"
+
+
+def link_facts(magnet: Magnet) -> dict[str, object]:
+    """What a magnet link says, as values for JSON."""
+    return {
+        "name": magnet.name,
+        **_hash_facts(magnet),
+        "magnet": str(magnet),
+        "trackers": magnet.trackers,
+        "webseeds": magnet.webseeds,
+        "sources": magnet.sources,
+        "peers": magnet.peers,
+        "select": magnet.select,
+        "warnings": magnet.warnings,
+    }
+
+
+def link_lines(magnet: Magnet) -> Iterator[str]:
+    """What a magnet link says, as lines of text."""
+    yield _line("Name", magnet.name or "not said")
+    yield from hash_lines(magnet)
+    yield from _list("Trackers", magnet.trackers or ("none",))
+    yield from _list("Web seeds", magnet.webseeds)
+    yield from _list("Sources", magnet.sources)
+    yield from _list("Peers", [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in magnet.peers])
+    if magnet.select is not None:
+        ranges = [str(first) if first == last else f"{first} to {last}" for first, last in magnet.select]
+        yield _line("Selected", f"files {', '.join(ranges)}, counted from 0")
+    yield from _list("Warnings", magnet.warnings)
+    yield _line("Magnet", str(magnet))
+
+
+def hash_lines(named: Info | Magnet) -> Iterator[str]:
+    """The info hashes that there are."""
+    if named.v1 is not None:
+        yield _line("Info hash", str(named.v1))
+    if named.v2 is not None:
+        yield _line("v2 hash", str(named.v2))
+
+
+def _hash_facts(named: Info | Magnet) -> dict[str, object]:
+    return {
+        "info_hash": str(named.info_hash),
+        "info_hash_v1": named.v1 and str(named.v1),
+        "info_hash_v2": named.v2 and str(named.v2),
+    }
 
 
 def _line(label: str, text: str) -> str:

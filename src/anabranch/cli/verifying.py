@@ -7,7 +7,6 @@ for its own use, are not looked at.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 
-from anabranch.metainfo import FileEntry, Info, load, printable, where_found
+from anabranch.metainfo import FileEntry, Hasher, Info, PieceLayers, due_of, load, printable, where_found
 from anabranch.model import InputRefused
 
 from . import words
@@ -49,7 +48,11 @@ class Wrong:
 def verify(source: str, data_dir: str, quiet: bool) -> int:
     """Hash everything. Answers the exit code: 0 only if all of it is right; raises TorrentError."""
     check_source(source)
-    info = load(source).info
+    metainfo = load(source)
+    info = metainfo.info
+    layers = PieceLayers(info, metainfo.layers) if info.v2 is not None else None
+    if layers is not None and info.v1 is None and not layers.complete:
+        raise InputRefused(f"{source} has no piece layers: without them nothing of a v2 torrent can be verified")
     if not os.path.isdir(data_dir):
         raise InputRefused(f"{data_dir}: not a directory")
     info = where_found(info, data_dir)
@@ -61,15 +64,15 @@ def verify(source: str, data_dir: str, quiet: bool) -> int:
     with Interrupt() as interrupt, ThreadPoolExecutor(os.cpu_count() or 1, "anabranch-verify") as pool:
         most = max(1, _JOB_SIZE // geometry.piece_length)
         jobs = (range(first, min(first + most, geometry.piece_count)) for first in range(0, geometry.piece_count, most))
-        pending = {pool.submit(check, info, found, job) for job in islice(jobs, 2 * (os.cpu_count() or 1))}
+        pending = {pool.submit(check, info, layers, found, job) for job in islice(jobs, 2 * (os.cpu_count() or 1))}
         while pending and not interrupt.seen:
             finished, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
             for future in finished:
                 hashed, bad = future.result()
                 done += hashed
                 wrong += bad
-            pending |= {pool.submit(check, info, found, job) for job in islice(jobs, len(finished))}
-            meter.update(done, geometry.total)
+            pending |= {pool.submit(check, info, layers, found, job) for job in islice(jobs, len(finished))}
+            meter.update(done, geometry.content)
         for future in pending:
             future.cancel()
         meter.clear()
@@ -103,7 +106,7 @@ def look_for(data_dir: str, info: Info, file: FileEntry) -> Found:
     return Found(path, 0, fault)
 
 
-def check(info: Info, found: Sequence[Found], pieces: range) -> tuple[int, list[Wrong]]:
+def check(info: Info, layers: PieceLayers | None, found: Sequence[Found], pieces: range) -> tuple[int, list[Wrong]]:
     """Hash some pieces: how many bytes they have, and those that are not right."""
     geometry = info.geometry
     buffer = memoryview(bytearray(min(_READ_SIZE, geometry.piece_length)))
@@ -111,17 +114,17 @@ def check(info: Info, found: Sequence[Found], pieces: range) -> tuple[int, list[
     files = _Files(info, found)
     try:
         for piece in pieces:
-            digest = hashlib.sha1(usedforsecurity=False)
+            hasher = Hasher(due_of(info, layers, piece))
             try:
                 for part in files.read(geometry.offset_of(piece), geometry.length_of(piece), buffer):
-                    digest.update(part)
+                    hasher.update(part)
             except _Lacking as lack:
                 wrong.append(Wrong(piece, str(lack), missing=True))
                 continue
             except OSError as error:
                 wrong.append(Wrong(piece, f"{error.filename}: {error.strerror or error}", missing=False))
                 continue
-            if digest.digest() != info.hash_of(piece):
+            if not hasher.good():
                 wrong.append(Wrong(piece, files.place(geometry.offset_of(piece), geometry.length_of(piece)), False))
     finally:
         files.close()

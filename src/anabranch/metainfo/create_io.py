@@ -1,6 +1,6 @@
 """Making a .torrent file of a file or folder on disk.
 
-Source: BEP 3. The content is read once, in constant memory, and hashed by as many threads as there are cores
+Source: BEP 3, BEP 52. The content is read once, in constant memory, and hashed by as many threads as there are cores
 (hashlib lets go of the interpreter while it works). The same content under the same name gives the same bytes.
 """
 
@@ -10,16 +10,17 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from hashlib import sha1
+from io import FileIO
 from itertools import islice
 from queue import SimpleQueue
 from threading import Event
 
 from anabranch.model import VERSION
 
+from .dictionary import info_dictionary
+from .digests import RunDigests, TorrentDigests
 from .errors import CreateCancelled, MetainfoError
-from .info import HASH_LENGTH
-from .layout import ContentFile, Run, choose_piece_length, info_dictionary, runs, sorted_files
+from .layout import MAX_FOLDERS, VERSIONS, Layout, Run, Version, choose_piece_length, sorted_files
 from .metainfo import compose
 from .paths import printable
 from .walk_io import content_of, is_unchanged
@@ -34,6 +35,7 @@ _REPORT_EVERY = 0.1  # seconds, also how soon a cancellation is noticed
 def create(
     path: str | os.PathLike[str],
     *,
+    version: Version = "v1",
     piece_length: int | None = None,
     trackers: Sequence[str] = (),
     webseeds: Sequence[str] = (),
@@ -50,6 +52,7 @@ def create(
 
     Args:
         path: What to share. Symbolic links below it are followed.
+        version: "v1", "v2" (BEP 52), or "hybrid": both in one, for old and new clients.
         piece_length: In bytes, a power of two from 16 KiB to 256 MiB; chosen by the length of the content when None.
         trackers: Announce URLs, best first: each makes a tier of its own (BEP 12).
         webseeds: URLs of HTTP servers that have the content (BEP 19).
@@ -72,21 +75,20 @@ def create(
         if cancelled is not None and cancelled():
             raise CreateCancelled("making the torrent was cancelled")
 
+    if version not in VERSIONS:
+        raise MetainfoError(f"{version!r} is no version of a torrent, {', '.join(VERSIONS)} are")
     top = os.path.abspath(os.fspath(path))
     name = _usable_name(os.path.basename(top) if name is None else name)
-    files = sorted_files(content_of(top, check))
+    files = tuple(sorted_files(content_of(top, check, MAX_FOLDERS[version])))
     total = sum(file.length for file in files)
     if not total:
         raise MetainfoError(f"{top}: {'all files are' if files else 'the folder is'} empty, there is nothing to share")
-    piece_length = choose_piece_length(total, piece_length)
-    hasher = _Hasher([os.path.join(top, *file.path) for file in files], files, piece_length)
+    layout = Layout(version, files, choose_piece_length(total, piece_length))
+    hasher = _Hasher([os.path.join(top, *file.path) for file in files], layout)
+    digests = hasher.hash_all(progress or (lambda done, total: None), check)
+    roots, layers = ([], {}) if version == "v1" else digests.trees()
     info = info_dictionary(
-        name,
-        files,
-        piece_length=piece_length,
-        piece_hashes=hasher.hash_all(total, progress or (lambda done, total: None), check),
-        private=private,
-        source=source,
+        name, layout, piece_hashes=digests.piece_hashes(), roots=roots, private=private, source=source
     )
     return compose(
         info,
@@ -95,6 +97,7 @@ def create(
         comment=comment,
         created_by=created_by,
         creation_date=creation_date,
+        layers=None if version == "v1" else layers,
     )
 
 
@@ -109,23 +112,22 @@ def _usable_name(name: str) -> str:
 
 
 class _Hasher:
-    """Hashes the pieces of files that lie one behind the other."""
+    """Hashes the content of a layout."""
 
-    def __init__(self, paths: Sequence[str], files: Sequence[ContentFile], piece_length: int) -> None:
+    def __init__(self, paths: Sequence[str], layout: Layout) -> None:
         self._paths = paths
-        self._files = files
-        self._piece_length = piece_length
+        self._layout = layout
         self._buffers: SimpleQueue[memoryview] = SimpleQueue()
         self._stop = Event()
 
-    def hash_all(self, total: int, progress: Callable[[int, int], None], check: Callable[[], None]) -> bytes:
+    def hash_all(self, progress: Callable[[int, int], None], check: Callable[[], None]) -> TorrentDigests:
         """The hashes of all pieces. Raises MetainfoError, and whatever *check* raises."""
-        hashes = bytearray(-(-total // self._piece_length) * HASH_LENGTH)
+        digests = TorrentDigests(self._layout)
         threads = min(os.cpu_count() or 1, _MAX_THREADS)
         for _ in range(threads):
             self._buffers.put(memoryview(bytearray(_BUFFER_SIZE)))
-        work = runs([file.length for file in self._files], self._piece_length)
-        done = 0
+        work = self._layout.runs()
+        done, total = 0, self._layout.total
         reported = time.monotonic()
         with ThreadPoolExecutor(threads, "anabranch-create") as pool:
             try:
@@ -134,9 +136,8 @@ class _Hasher:
                     check()
                     finished, pending = wait(pending, timeout=_REPORT_EVERY, return_when=FIRST_COMPLETED)
                     for future in finished:
-                        run, digests = future.result()
-                        at = run.first_piece * HASH_LENGTH
-                        hashes[at : at + len(digests)] = digests
+                        run, hashes, roots = future.result()
+                        digests.put(run.first_piece, hashes, roots)
                         done += sum(extent.length for extent in run.extents)
                     pending |= {self._submit(pool, run) for run in islice(work, len(finished))}
                     if done == total or time.monotonic() - reported >= _REPORT_EVERY:
@@ -144,50 +145,50 @@ class _Hasher:
                         progress(done, total)
             finally:
                 self._stop.set()  # after an error: the pool waits for its threads, and they for nothing
-        for path, file in zip(self._paths, self._files, strict=True):
+        for path, file in zip(self._paths, self._layout.files, strict=True):
             if not is_unchanged(path, file):
                 raise _changed(path)
-        return bytes(hashes)
+        return digests
 
-    def _submit(self, pool: ThreadPoolExecutor, run: Run) -> Future[tuple[Run, bytes]]:
+    def _submit(self, pool: ThreadPoolExecutor, run: Run) -> Future[tuple[Run, bytes, bytes]]:
         return pool.submit(self._hash_run, run)
 
-    def _hash_run(self, run: Run) -> tuple[Run, bytes]:
+    def _hash_run(self, run: Run) -> tuple[Run, bytes, bytes]:
         buffer = self._buffers.get()
         try:
-            return run, self._digests(run, buffer)
+            return run, *self._digests(run, buffer)
         finally:
             self._buffers.put(buffer)
 
-    def _digests(self, run: Run, buffer: memoryview) -> bytes:
-        digests = bytearray()
-        digest = sha1(usedforsecurity=False)
-        due = self._piece_length  # bytes that the piece in hand still lacks
+    def _digests(self, run: Run, buffer: memoryview) -> tuple[bytes, bytes]:
+        digests = RunDigests(self._layout)
         for extent in run.extents:
             path = self._paths[extent.index]
+            digests.begin(self._layout.files[extent.index].length)
             try:
                 with open(path, "rb", buffering=0) as file:
                     file.seek(extent.begin)
                     left = extent.length
                     while left and not self._stop.is_set():
-                        count = file.readinto(buffer[:left])
-                        if not count:
+                        wanted = buffer[:left]
+                        if not _fill(wanted, file):
                             raise _changed(path)
-                        left -= count
-                        at = 0
-                        while count - at >= due:
-                            digest.update(buffer[at : at + due])
-                            digests += digest.digest()
-                            digest = sha1(usedforsecurity=False)
-                            at += due
-                            due = self._piece_length
-                        digest.update(buffer[at:count])
-                        due -= count - at
+                        digests.feed(wanted)
+                        left -= len(wanted)
             except OSError as bad:
                 raise MetainfoError(f"{path}: {bad.strerror or bad}") from bad
-        if due < self._piece_length:
-            digests += digest.digest()
-        return bytes(digests)
+        return digests.joined()
+
+
+def _fill(buffer: memoryview, file: FileIO) -> bool:
+    """Read until the buffer is full. Answers whether there was enough."""
+    filled = 0
+    while filled < len(buffer):
+        count = file.readinto(buffer[filled:])
+        if not count:
+            return False
+        filled += count
+    return True
 
 
 def _changed(path: str) -> MetainfoError:

@@ -6,6 +6,7 @@ Source: BEP 3 ("files"), BEP 47 (pad files, attributes, symbolic links).
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import MetainfoError
@@ -33,6 +34,7 @@ class FileEntry:
         symlink: Where a symbolic link would point to, safe components like *path*'s, or None for a real file. For
             show: links out of a torrent are never made and never followed.
         named: The path as the torrent has it, where *path* is another. Not safe: see where_found().
+        root: In a torrent with a v2 side the root of the file's hash tree, 32 bytes; empty for a file without content.
     """
 
     index: int
@@ -44,11 +46,24 @@ class FileEntry:
     hidden: bool = False
     symlink: tuple[str, ...] | None = None
     named: tuple[str, ...] | None = None
+    root: bytes = b""
 
 
 def safe_name(text: str) -> str:
     """The torrent's name as a safe path component."""
     return clean(text, windows=_WINDOWS)
+
+
+def kept_apart(paths: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Safe paths in the torrent's folder for files of these, each another."""
+    return safe_paths(paths, windows=_WINDOWS)
+
+
+def link_target(table: Table, name: str) -> tuple[str, ...]:
+    """Where a symbolic link would point to, in the folder *name*."""
+    target = table.get(b"symlink path")
+    parts = target if isinstance(target, list) else []
+    return (name, *(safe_name(text_of(part)) for part in parts if isinstance(part, bytes)))
 
 
 def single_file(info: Table, name: str, original: str) -> FileEntry:
@@ -74,15 +89,15 @@ def folder_files(info: Table, name: str, folder: str) -> tuple[tuple[FileEntry, 
         path = path_texts(table)
         if not path:
             raise MetainfoError(f"file {number} has no path")
-        if len(path) >= MAX_DEPTH:
-            raise MetainfoError(f"file {number} has a path of {len(path)} parts, fewer than {MAX_DEPTH} can be used")
+        if len(path) > MAX_DEPTH:
+            raise MetainfoError(f"file {number} has a path of {len(path)} parts, at most {MAX_DEPTH} can be used")
         tables.append(table)
         originals.append(path)
     if not tables:
         raise MetainfoError("the torrent has no files")
 
     pads = [_is_pad(table, path[-1]) for table, path in zip(tables, originals, strict=True)]
-    named = iter(safe_paths([path for path, pad in zip(originals, pads, strict=True) if not pad], windows=_WINDOWS))
+    named = iter(kept_apart([path for path, pad in zip(originals, pads, strict=True) if not pad]))
     files: list[FileEntry] = []
     renamed: list[Renamed] = []
     offset = 0
@@ -99,12 +114,9 @@ def _entry(
     table: Table, where: str, index: int, path: tuple[str, ...], offset: int, original: tuple[str, ...]
 ) -> FileEntry:
     named = original if original != path else None
-    attributes = _attributes(table)
+    attributes = attributes_of(table)
     if b"l" in attributes:
-        target = table.get(b"symlink path")
-        parts = target if isinstance(target, list) else []
-        symlink = (path[0], *(safe_name(text_of(part)) for part in parts if isinstance(part, bytes)))
-        return FileEntry(index, path, offset, 0, symlink=symlink)
+        return FileEntry(index, path, offset, 0, symlink=link_target(table, path[0]))
     length = due(table, b"length", int, where)
     if length < 0:
         raise MetainfoError(f"{where} has a length of {length} bytes")
@@ -123,9 +135,10 @@ def _entry(
 
 
 def _is_pad(table: Table, last: str) -> bool:
-    return b"p" in _attributes(table) or last.startswith(_PAD_NAME)
+    return b"p" in attributes_of(table) or last.startswith(_PAD_NAME)
 
 
-def _attributes(table: Table) -> bytes:
+def attributes_of(table: Table) -> bytes:
+    """The letters of a file's attributes (BEP 47)."""
     attributes = table.get(b"attr")
     return attributes if isinstance(attributes, bytes) else b""

@@ -1,21 +1,24 @@
 """The info dictionary of a torrent: its files, its pieces and their hashes.
 
-Source: BEP 3, with BEP 27 (private). Version 1 of the protocol; of a hybrid torrent (BEP 52) this is its version 1
-side. What an Info holds has been checked: whoever has one may divide, index and open by it.
+Source: BEP 3 (v1), BEP 52 (v2, and hybrids, which are both), with BEP 27 (private). What an Info holds has been
+checked: whoever has one may divide, index and open by it. The hashes of v2 pieces are not in it: see layers.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha1
+from hashlib import sha1, sha256
+from typing import NamedTuple
 
-from anabranch.bencode import BencodeError, decode_noted
-from anabranch.model import Geometry, InfoHash
+from anabranch.bencode import BencodeError, decode, decode_noted
+from anabranch.model import BLOCK_SIZE, Geometry, InfoHash, InfoHashV2
 
 from .errors import MetainfoError
 from .fields import Table, due, name_text, text_or_empty, word_for
 from .files import FileEntry, Renamed, folder_files, safe_name, single_file
 from .paths import printable
+from .tree import Leaf, is_single, joined_sides, leaves_of, short_pieces, single_tree_file, tree_files
 
 MAX_PIECES = 2 * 1024 * 1024  # libtorrent's too: 40 MiB of hashes, and 256 KiB for every peer's bitfield
 MAX_PIECE_LENGTH = 2 * 1024 * 1024 * 1024  # bytes; peers speak of places in a piece in 32 bits, some in signed ones
@@ -30,11 +33,14 @@ class Info:
 
     Args:
         raw: The bencoded dictionary, byte for byte as it came.
-        info_hash: SHA-1 of raw.
+        info_hash: What we know the torrent by: v1 where there is one, else v2 cut to its length.
+        v1: SHA-1 of raw; None for a torrent of v2 alone.
+        v2: SHA-256 of raw; None for a torrent of v1 alone. One of the two is there.
         name: The torrent's name as a safe path component.
-        files: All files in order and without gaps, pad files included.
+        files: All files in order, pad files included. In a torrent of v2 alone there are none of those: every file
+            begins at a piece, and between the end of one and the next there are no bytes. Otherwise there are no gaps.
         geometry: How the content falls into pieces.
-        piece_hashes: The SHA-1 of every piece, one after the other.
+        piece_hashes: The SHA-1 of every piece, one after the other; empty for a torrent of v2 alone.
         private: Peers come from the torrent's own trackers and from nowhere else (BEP 27).
         source: A tracker's mark that gives the torrent a hash of its own; may be empty.
         multi: The torrent is a folder, not a single file.
@@ -43,6 +49,8 @@ class Info:
 
     raw: bytes = field(repr=False, compare=False)
     info_hash: InfoHash
+    v1: InfoHash | None
+    v2: InfoHashV2 | None
     name: str
     files: tuple[FileEntry, ...] = field(repr=False, compare=False)
     geometry: Geometry
@@ -70,8 +78,13 @@ class Info:
         return checked_info(bytes(raw), noted.value)
 
     def hash_of(self, piece: int) -> bytes:
-        """The SHA-1 that the piece's content must have: 20 bytes."""
+        """The SHA-1 that the piece's content must have: 20 bytes; empty for a torrent of v2 alone."""
         return self.piece_hashes[piece * HASH_LENGTH : (piece + 1) * HASH_LENGTH]
+
+    @property
+    def swarm_hashes(self) -> tuple[InfoHash, ...]:
+        """All hashes of 20 bytes by which peers and trackers know the torrent, v1 first."""
+        return _swarm_hashes(self.v1, self.v2)
 
 
 def checked_info(raw: bytes, table: Table) -> Info:
@@ -80,37 +93,115 @@ def checked_info(raw: bytes, table: Table) -> Info:
     Raises:
         MetainfoError: no torrent can be made of it; the text says why.
     """
-    if b"pieces" not in table and (b"file tree" in table or table.get(b"meta version") == 2):
-        raise MetainfoError("this is a BitTorrent v2 torrent without a v1 side; those are not supported yet")
-    original = name_text(table)
-    if original is None:
+    leaves = _leaves(raw, table)
+    name = name_text(table)
+    if name is None:
         raise MetainfoError(f"{_WHERE} has no 'name'")
-    name = safe_name(original)
-    multi = b"files" in table
-    files, renamed = folder_files(table, name, original) if multi else ((single_file(table, name, original),), [])
-    if name != original:
-        renamed.insert(0, (printable(original), name))
+    piece_length = _piece_length(table, power_of_two=leaves is not None)
+    if leaves is None or isinstance(table.get(b"files"), list) or b"length" in table:
+        laid = _v1_files(table, name, leaves, piece_length)
+        v1 = InfoHash(sha1(raw, usedforsecurity=False).digest())
+        geometry = _geometry(laid, piece_length, {})
+        piece_hashes = _piece_hashes(table, geometry)
+    else:
+        laid = _v2_files(name, leaves, piece_length)
+        v1 = None
+        geometry = _geometry(laid, piece_length, short_pieces(laid.files, piece_length))
+        piece_hashes = b""
+    v2 = InfoHashV2(sha256(raw).digest()) if leaves is not None else None
     private = table.get(b"private")
-    geometry = _geometry(table, total=files[-1].offset + files[-1].length)
     return Info(
         raw=raw,
-        info_hash=InfoHash(sha1(raw, usedforsecurity=False).digest()),
-        name=name,
-        files=files,
+        info_hash=_swarm_hashes(v1, v2)[0],
+        v1=v1,
+        v2=v2,
+        name=laid.name,
+        files=laid.files,
         geometry=geometry,
-        piece_hashes=_piece_hashes(table, geometry),
+        piece_hashes=piece_hashes,
         private=isinstance(private, int) and private != 0,
         source=text_or_empty(table, b"source"),
-        multi=multi,
-        renamed=tuple(renamed),
+        multi=laid.multi,
+        renamed=laid.renamed,
     )
 
 
-def _geometry(table: Table, total: int) -> Geometry:
+class _Laid(NamedTuple):
+    """What Info has under these names."""
+
+    name: str
+    files: tuple[FileEntry, ...]
+    multi: bool
+    renamed: tuple[Renamed, ...]
+
+
+def _leaves(raw: bytes, table: Table) -> list[Leaf] | None:
+    """The files of the v2 side, None where there is none.
+
+    What says of itself which version it is must be canonical (BEP 52), as libtorrent demands it.
+    """
+    said = table.get(b"meta version")
+    version = said if isinstance(said, int) else 0
+    if version > 2:
+        raise MetainfoError(f"the torrent is of version {version}; 1 and 2 are known")
+    tree = table.get(b"file tree")
+    if version == 2:
+        tree = due(table, b"file tree", dict, _WHERE)
+    elif isinstance(tree, dict):
+        raise MetainfoError(f"{_WHERE} has a 'file tree', but its 'meta version' is not 2")
+    if version > 0:
+        try:
+            decode(raw)
+        except BencodeError as bad:
+            raise MetainfoError(f"{_WHERE} is not canonical, as version {version} must be: {bad}") from bad
+    return leaves_of(tree) if version == 2 and isinstance(tree, dict) else None
+
+
+def _v1_files(table: Table, original: str, leaves: Sequence[Leaf] | None, piece_length: int) -> _Laid:
+    name = safe_name(original)
+    renamed: list[Renamed] = []
+    multi = b"files" in table
+    if multi:
+        files, renamed = folder_files(table, name, original)
+    else:
+        files = (single_file(table, name, original),)
+    if leaves is not None:
+        files = joined_sides(files, leaves, piece_length)
+    return _Laid(name, files, multi, _with_name(original, name, renamed))
+
+
+def _v2_files(original: str, leaves: Sequence[Leaf], piece_length: int) -> _Laid:
+    if is_single(leaves):
+        file = single_tree_file(leaves[0])
+        return _Laid(file.path[0], (file,), False, _with_name(leaves[0].path[0], file.path[0], []))
+    name = safe_name(original)
+    files, renamed = tree_files(leaves, name, original, piece_length)
+    return _Laid(name, files, True, _with_name(original, name, renamed))
+
+
+def _with_name(original: str, name: str, renamed: Sequence[Renamed]) -> tuple[Renamed, ...]:
+    return (*renamed,) if name == original else ((printable(original), name), *renamed)
+
+
+def _swarm_hashes(v1: InfoHash | None, v2: InfoHashV2 | None) -> tuple[InfoHash, ...]:
+    cut = v2.truncated if v2 is not None else None
+    return tuple(one for one in (v1, cut) if one is not None)
+
+
+def _piece_length(table: Table, *, power_of_two: bool) -> int:
     piece_length = due(table, b"piece length", int, _WHERE)
     if not 0 < piece_length <= MAX_PIECE_LENGTH:
         raise MetainfoError(f"{_WHERE} has a piece length of {piece_length} bytes, 1 to {MAX_PIECE_LENGTH} can be used")
-    geometry = Geometry(total, piece_length)
+    if power_of_two and (piece_length < BLOCK_SIZE or piece_length & (piece_length - 1)):
+        raise MetainfoError(
+            f"{_WHERE} has a piece length of {piece_length} bytes, a power of two from {BLOCK_SIZE} is due in v2"
+        )
+    return piece_length
+
+
+def _geometry(laid: _Laid, piece_length: int, short: Mapping[int, int]) -> Geometry:
+    total = laid.files[-1].offset + laid.files[-1].length
+    geometry = Geometry(total, piece_length, short)
     if geometry.piece_count > MAX_PIECES:
         raise MetainfoError(f"{total} bytes in {geometry.piece_count} pieces, at most {MAX_PIECES} can be used")
     return geometry

@@ -1,19 +1,21 @@
 """A .torrent file: the info dictionary, and how to find peers for it.
 
-Source: BEP 3, with BEP 5 (nodes), BEP 12 (announce-list), BEP 19 (url-list). Only the info dictionary must be right;
-what is broken around it is left out with a warning.
+Source: BEP 3, with BEP 5 (nodes), BEP 12 (announce-list), BEP 19 (url-list), BEP 38 (similar, collections), BEP 52
+(piece layers). Only the info dictionary and piece layers must be right; what else is broken is left out with a warning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from anabranch.bencode import BencodeError, Value, decode_noted, encode
+from anabranch.model import InfoHash
 
 from .errors import MetainfoError
 from .fields import Table, due, text_or_empty, word_for
 from .info import Info, checked_info
+from .layers import check_layers
 
 _LAST_DATE = 253402300799  # the end of the year 9999, where calendars end
 _MAX_PORT = 65535
@@ -33,6 +35,10 @@ class Metainfo:
         creation_date: Seconds since 1970, or None where it does not say.
         warnings: What was wrong with it and could be forgiven, in words.
         raw: The whole file.
+        layers: The piece hashes of files of several pieces in a torrent with a v2 side, joined, by the file's root.
+            Peers have those that are missing (see PieceLayers).
+        similar: Torrents that are likely to have files in common with this one.
+        collections: Marks of the sets of torrents that this one belongs to, for the same.
     """
 
     info: Info
@@ -44,6 +50,9 @@ class Metainfo:
     creation_date: int | None
     warnings: tuple[str, ...]
     raw: bytes = field(repr=False, compare=False)
+    layers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False, compare=False)
+    similar: tuple[InfoHash, ...] = ()
+    collections: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, data: bytes) -> Metainfo:
@@ -62,10 +71,11 @@ class Metainfo:
         warnings = list(noted.warnings)
         if noted.end < len(data):
             warnings.append(f"{len(data) - noted.end} bytes follow the torrent and are ignored")
-        info = due(table, b"info", dict, "the torrent file")
+        inside = due(table, b"info", dict, "the torrent file")
         start, end = noted.spans[b"info"]
+        info = checked_info(data[start:end], inside)
         return cls(
-            info=checked_info(data[start:end], info),
+            info=info,
             trackers=_trackers(table, warnings),
             webseeds=_webseeds(table, warnings),
             nodes=_nodes(table, warnings),
@@ -74,6 +84,9 @@ class Metainfo:
             creation_date=_creation_date(table, warnings),
             warnings=tuple(dict.fromkeys(warnings)),
             raw=bytes(data),
+            layers=_layers(table, info, warnings),
+            similar=_similar([*_listed(inside, b"similar"), *_listed(table, b"similar")]),
+            collections=_collections([*_listed(inside, b"collections"), *_listed(table, b"collections")]),
         )
 
 
@@ -85,6 +98,7 @@ def compose(
     comment: str = "",
     created_by: str = "",
     creation_date: int | None = None,
+    layers: Mapping[bytes, bytes] | None = None,
 ) -> bytes:
     """Write a .torrent file around a bencoded info dictionary, which stays as it is.
 
@@ -95,6 +109,7 @@ def compose(
         comment: Left out when empty.
         created_by: Left out when empty.
         creation_date: Seconds since 1970; left out when None.
+        layers: The piece layers of a v2 side (BEP 52), as in Metainfo; left out when None.
 
     Raises:
         BencodeError: a text that UTF-8 cannot say.
@@ -111,7 +126,11 @@ def compose(
         before["created by"] = created_by
     if creation_date is not None:
         before["creation date"] = creation_date
-    behind = {"url-list": list(webseeds)} if webseeds else {}
+    behind: dict[str, object] = {}
+    if layers is not None:
+        behind["piece layers"] = dict(layers)
+    if webseeds:
+        behind["url-list"] = list(webseeds)
     return encode(before)[:-1] + encode("info") + info + encode(behind)[1:]
 
 
@@ -158,6 +177,32 @@ def _nodes(table: Table, warnings: list[str]) -> tuple[tuple[str, int], ...]:
             case _:
                 warnings.append("a DHT node that is no host and port is ignored")
     return tuple(nodes)
+
+
+def _layers(table: Table, info: Info, warnings: list[str]) -> dict[bytes, bytes]:
+    """Raises MetainfoError for wrong ones: libtorrent loads no such torrent, but takes one that has none."""
+    layers = table.get(b"piece layers")
+    if info.v2 is None or layers is None:
+        return {}
+    if not isinstance(layers, dict):
+        warnings.append(f"'piece layers' is {word_for(layers)} and is ignored")
+        return {}
+    return check_layers(info, layers)
+
+
+def _listed(table: Table, key: bytes) -> list[Value]:
+    found = table.get(key)
+    return found if isinstance(found, list) else []
+
+
+def _similar(values: Iterable[Value]) -> tuple[InfoHash, ...]:
+    """BEP 38 knows info hashes of 20 bytes."""
+    hashes = [value for value in values if isinstance(value, bytes) and len(value) == InfoHash.length]
+    return tuple(dict.fromkeys(map(InfoHash, hashes)))
+
+
+def _collections(values: Iterable[Value]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value.decode("utf-8", "replace") for value in values if isinstance(value, bytes)))
 
 
 def _creation_date(table: Table, warnings: list[str]) -> int | None:

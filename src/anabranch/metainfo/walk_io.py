@@ -12,15 +12,16 @@ from collections.abc import Callable
 
 from .errors import MetainfoError
 from .layout import ContentFile
-from .paths import MAX_DEPTH, printable
+from .paths import printable
 
 
-def content_of(path: str, check: Callable[[], None]) -> list[ContentFile]:
+def content_of(path: str, check: Callable[[], None], max_folders: int) -> list[ContentFile]:
     """All files below a folder, hidden ones too, in no order; or the one file that *path* is.
 
     Args:
         path: An absolute path.
         check: Called once for every folder; what it raises ends the search.
+        max_folders: How many folders may be inside each other below *path*.
 
     Raises:
         MetainfoError: something there cannot be read or cannot be put into a torrent.
@@ -42,8 +43,8 @@ def content_of(path: str, check: Callable[[], None]) -> list[ContentFile]:
                 files.append(_file(inner, where, found))
             elif _identity(found) in around:
                 raise MetainfoError(f"{where}: a symbolic link to a folder around it, which has no end")
-            elif len(inner) >= MAX_DEPTH - 1:
-                raise MetainfoError(f"{where}: more than {MAX_DEPTH - 2} folders deep")
+            elif len(inner) > max_folders:
+                raise MetainfoError(f"{where}: more than {max_folders} folders deep")
             else:
                 folders.append((inner, around | {_identity(found)}))
     return files
@@ -75,7 +76,13 @@ def _names(folder: str) -> list[str]:
 def _file(components: tuple[str, ...], where: str, found: os.stat_result) -> ContentFile:
     if not stat.S_ISREG(found.st_mode):
         raise MetainfoError(f"{where}: neither a file nor a folder")
-    return ContentFile(components, found.st_size, found.st_mtime_ns)
+    return ContentFile(
+        components,
+        found.st_size,
+        found.st_mtime_ns,
+        executable=bool(found.st_mode & stat.S_IXUSR),
+        hidden=bool(getattr(found, "st_file_attributes", 0) & stat.FILE_ATTRIBUTE_HIDDEN),  # there is one on Windows
+    )
 
 
 def _look(path: str) -> os.stat_result:

@@ -4,7 +4,7 @@ from .addresses import Address, canonical_host, split_host_port
 from .bitfield import all_pieces, bitfield_from, no_pieces
 from .errors import Closed, InputRefused, Misused, PeerFault, StorageFailed, TorrentError
 from .geometry import BLOCK_SIZE, Geometry, PieceIndex
-from .ids import InfoHash
+from .ids import InfoHash, InfoHashV2
 from .priority import Priority
 from .rates import RateMeter
 from .version import VERSION
@@ -16,6 +16,7 @@ __all__ = [
     "Closed",
     "Geometry",
     "InfoHash",
+    "InfoHashV2",
     "InputRefused",
     "Misused",
     "PeerFault",

@@ -1,0 +1,111 @@
+"""What the content of a piece must hash to: SHA-1 in v1, the root of a tree of SHA-256 in v2, both in a hybrid.
+
+Sources: BEP 3, BEP 52. A hybrid's piece must have both, as far as its v2 hash is known: one that has only the first
+shows that the torrent's two sides are of different content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha1, sha256
+
+from anabranch.model import BLOCK_SIZE
+
+from .errors import MetainfoError
+from .info import Info
+from .layers import PieceLayers
+from .merkle import piece_root
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The hashes that a piece must have.
+
+    Args:
+        sha1: Of all its bytes; b"" in a v2-only torrent.
+        root: Of the tree of its blocks; None in a v1 torrent, where the piece is padding only, and as long as it is not
+            known.
+        width: Leaves of that tree, the empty ones included.
+        content: Bytes of the piece that are in that tree: in a hybrid, padding is not.
+    """
+
+    sha1: bytes
+    root: bytes | None = None
+    width: int = 0
+    content: int = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether there is any."""
+        return bool(self.sha1) or self.root is not None
+
+
+def due_of(info: Info, layers: PieceLayers | None, piece: int) -> Due:
+    """The hashes that the piece must have, as far as they are known; *layers* where the torrent has a v2 side."""
+    digest = info.hash_of(piece)
+    root = layers.hash_of(piece) if layers is not None else None
+    if layers is None or root is None:
+        return Due(digest)
+    return Due(digest, root, layers.width_of(piece), layers.content_of(piece))
+
+
+class Hasher:
+    """Hashes one piece, whose bytes come in order, cut anywhere."""
+
+    __slots__ = ("_begun", "_begun_length", "_due", "_leaves", "_left", "_whole")
+
+    def __init__(self, due: Due) -> None:
+        self._due = due
+        self._whole = sha1(usedforsecurity=False)
+        self._leaves: list[bytes] = []
+        self._left = due.content if due.root is not None else 0
+        self._begun = sha256()  # the block that is not all here yet
+        self._begun_length = 0
+
+    def update(self, view: memoryview) -> None:
+        """Take the next bytes."""
+        if self._due.sha1:
+            self._whole.update(view)
+        if self._left:
+            content = view[: self._left]
+            self._left -= len(content)
+            self._take(content)
+
+    def good(self) -> bool:
+        """Whether all that came has the hashes it must have.
+
+        Raises:
+            MetainfoError: it is right by SHA-1 and wrong by SHA-256: no content can satisfy the torrent.
+        """
+        due = self._due
+        if due.sha1 and self._whole.digest() != due.sha1:
+            return False
+        right = due.root is None or (not self._left and piece_root(self._leaves, due.width) == due.root)
+        if due.sha1 and not right:
+            raise MetainfoError("the v1 and the v2 side of this hybrid torrent are of different content")
+        return right and due.known
+
+    def _take(self, content: memoryview) -> None:
+        """Hash content block by block."""
+        start = 0
+        if self._begun_length:
+            start = min(BLOCK_SIZE - self._begun_length, len(content))
+            self._add(content[:start])
+        whole = start + (len(content) - start) // BLOCK_SIZE * BLOCK_SIZE
+        self._leaves += [sha256(content[at : at + BLOCK_SIZE]).digest() for at in range(start, whole, BLOCK_SIZE)]
+        self._add(content[whole:])
+
+    def _add(self, part: memoryview) -> None:
+        """Add to the block that is begun; it ends when it is full, or with the content."""
+        self._begun.update(part)
+        self._begun_length += len(part)
+        if self._begun_length == BLOCK_SIZE or (self._begun_length and not self._left):
+            self._leaves.append(self._begun.digest())
+            self._begun, self._begun_length = sha256(), 0
+
+
+def is_right(view: memoryview, due: Due) -> bool:
+    """Whether these bytes are the piece. Raises MetainfoError: see Hasher.good()."""
+    hasher = Hasher(due)
+    hasher.update(view)
+    return hasher.good()
