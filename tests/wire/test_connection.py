@@ -29,6 +29,9 @@ from anabranch.wire import (
     Extended,
     ExtendedHandshake,
     ExtendedMessage,
+    Hashes,
+    HashReject,
+    HashRequest,
     Have,
     HaveAll,
     HaveNone,
@@ -349,8 +352,21 @@ def test_without_the_extension_protocol_its_messages_are_skipped() -> None:
 
 
 def test_messages_nobody_told_us_of_are_skipped() -> None:
-    """Hybrid torrents bring hash requests (BEP 52), others what they like."""
-    assert talking().receive(bytes.fromhex("00000031 15") + bytes(48) + encode(Have(1)), 0.0) == [Have(1)]
+    """Others may extend the protocol as they like."""
+    assert talking().receive(bytes.fromhex("00000031 18") + bytes(48) + encode(Have(1)), 0.0) == [Have(1)]
+
+
+def test_hashes_are_asked_for_sent_and_refused() -> None:
+    """BEP 52: an answer repeats what was asked."""
+    talk = talking()
+    request = HashRequest(bytes(range(32)), 2, 512, 512, 3)
+    words = (request.root, 2, 512, 512, 3)
+    talk.hash_request(request)
+    talk.hashes(request, bytes(64))
+    talk.hash_reject(request)
+    due: list[Message] = [request, Hashes(*words, bytes(64)), HashReject(*words)]
+    assert said(talk) == due
+    assert heard(talk, *due) == due
 
 
 def test_events_before_a_fault_are_not_lost() -> None:
@@ -398,10 +414,13 @@ def test_any_bytes_are_read_or_blamed_on_the_peer(noise: list[bytes], fast: bool
             talk.receive(some, 0.0)
 
 
-@given(st.integers(0, 22), st.binary(max_size=40), st.booleans())
+@given(st.integers(0, 25), st.binary(max_size=60), st.booleans())
 def test_any_message_is_read_or_blamed_on_the_peer(kind: int, body: bytes, fast: bool) -> None:
-    """Whole frames of every kind, with any body."""
-    talk = talking(fast=fast)
-    talk.send_extended_handshake(OURS)
-    with suppress(PeerFault):
-        talk.receive((1 + len(body)).to_bytes(4) + bytes([kind]) + body, 0.0)
+    """Whole frames of every kind, with any body, before and after the torrent's measures are known."""
+    for geometry in (GEOMETRY, None):
+        talk = Connection(geometry, fast=fast, extended=True, now=0.0)
+        talk.send_extended_handshake(OURS)
+        with suppress(PeerFault):
+            talk.receive((1 + len(body)).to_bytes(4) + bytes([kind]) + body, 0.0)
+            if geometry is None:
+                talk.learn(GEOMETRY)

@@ -35,6 +35,7 @@ def test_the_reserved_bits_say_what_the_speaker_knows() -> None:
     assert THEIRS.dht
     assert Handshake(bytes([0, 0, 0, 0, 0, 0, 0, 0x10]), HASH, bytes(20)).v2
     assert not Handshake(bytes(8), HASH, bytes(20)).extended
+    assert Handshake.ours(HASH, bytes(20), dht=True, v2=True).reserved == bytes([0, 0, 0, 0, 0, 0x10, 0, 0x15])
 
 
 def test_a_handshake_cannot_exist_wrong() -> None:
@@ -111,6 +112,25 @@ def test_a_called_peer_must_speak_about_our_torrent() -> None:
     greeting = Greeting.dialed(OURS, 0.0, 4.0)
     with pytest.raises(PeerFault, match="called about"):
         greeting.receive(Handshake.ours(OTHER, bytes(20)).encode()[:48], 0.0)
+
+
+def test_a_peer_may_answer_by_another_hash_of_the_torrent() -> None:
+    """BEP 52: one called by the v1 hash of a hybrid may go on in v2."""
+    caller = Greeting.dialed(OURS, 0.0, 4.0, also={OTHER})
+    called = Greeting.accepted(0.0, 4.0)
+    called.receive(caller.outgoing(), 0.0)
+    assert called.info_hash == HASH
+    upgraded = Handshake.ours(OTHER, bytes(20), v2=True)
+    with pytest.raises(Misused):
+        called.answer(upgraded)
+    called.answer(upgraded, also={HASH})
+    caller.receive(called.outgoing(), 0.0)
+    assert caller.complete
+    assert caller.info_hash == OTHER
+    with pytest.raises(PeerFault, match="called about"):
+        Greeting.dialed(OURS, 0.0, 4.0, also={OTHER}).receive(
+            Handshake.ours(InfoHash(b"x" * 20), bytes(20)).encode(), 0.0
+        )
 
 
 def test_a_greeting_has_a_deadline_until_it_is_complete() -> None:

@@ -144,6 +144,14 @@ def test_a_block_outside_the_torrent_is_a_fault(block: Block) -> None:
         Reader().feed(encode(block)[:13])
 
 
+def test_a_block_behind_the_end_of_a_short_piece_is_a_fault() -> None:
+    """Any piece of a v2 torrent may be short (BEP 52)."""
+    inbound = Inbound(Geometry(total=120, piece_length=40, short={1: 20}), Expected(), lambda *_: None, lambda *_: None)
+    inbound.feed(memoryview(encode(Block(1, 16, bytes(4)))), [])
+    with pytest.raises(PeerFault, match="outside the torrent"):
+        inbound.feed(memoryview(encode(Block(1, 16, bytes(5)))), [])
+
+
 @given(st.lists(st.binary(max_size=30)))
 def test_any_bytes_are_read_or_blamed_on_the_peer(noise: list[bytes]) -> None:
     """feed() has one error."""

@@ -34,8 +34,8 @@ from anabranch.wire.messages import (
 )
 
 BLOCK = 16
-GEOMETRY = Geometry(total=4 * 64 + 40, piece_length=64)  # four pieces of four blocks, and one of two and a half
-LENGTHS = [64, 64, 64, 64, 40]
+LENGTHS = [64, 24, 64, 64, 40]  # pieces of four blocks, one of one and a half, one of two and a half
+GEOMETRY = Geometry(total=4 * 64 + 40, piece_length=64, short={1: 24})
 SIZES = st.integers(1, 60) | st.just(1000)
 SOME_BLOCKS = st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(1, 4))
 
@@ -210,6 +210,35 @@ def test_landing_brings_the_same_as_the_plain_way(data: st.DataObject, fast: boo
         if plain.fault:
             return
         assert b"".join(landing.talk.outgoing(10**6)) == b"".join(plain.talk.outgoing(10**6))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.lists(SOME_BLOCKS, min_size=1, max_size=5))
+def test_what_came_with_the_handshake_is_decrypted_once(data: st.DataObject, asked: list[tuple[int, int, int]]) -> None:
+    """The rest of a receive that ended a handshake was decrypted with it; what follows is not yet."""
+    cipher = Xor()
+    plain, landing = (
+        Peer(Connection(GEOMETRY, fast=True, extended=True, now=0.0, transform=transform))
+        for transform in (None, cipher)
+    )
+    for blocks in asked:
+        plain.request(*blocks)
+        landing.request(*blocks)
+    stream = draw_stream(data, plain)
+    plain.receive(stream)
+    plain.settle()
+    rest = data.draw(st.integers(0, min(len(stream), 40)), label="rest")
+    wire = Xor().outgoing(stream)
+    cipher.position = rest
+    try:
+        landing.hear(landing.talk.receive(stream[:rest], 0.0, decrypted=True))
+    except PeerFault as fault:
+        landing.fault = str(fault)
+    at = rest
+    while at < len(wire) and not landing.fault:
+        at += landing.land(wire[at:], data.draw(SIZES, label="limit"))
+    landing.settle()
+    assert landing.state() == plain.state()
 
 
 def big(blocks: int) -> tuple[Connection, list[memoryview], bytes]:

@@ -80,6 +80,27 @@ def test_blocks_are_shown_without_a_copy() -> None:
     assert bytes(shown[1]) == b"x" * 16
 
 
+def test_encrypted_blocks_are_copied_once_and_encrypted_once() -> None:
+    """However often they are shown, and whatever part of them the socket takes."""
+    calls: list[int] = []
+
+    class Counting(Xor):
+        def outgoing(self, data: bytes | memoryview) -> bytes:
+            calls.append(len(data))
+            return super().outgoing(data)
+
+    outbox = Outbox(Counting())
+    outbox.put_blocks(0, 0, memoryview(bytes(64)), 16)
+    first = outbox.show(40, 10)
+    assert calls == [13, 16, 13]
+    outbox.sent(20)
+    again = outbox.show(1000, 10)
+    assert again[0] == memoryview(first[1])[7:]
+    assert isinstance(again[0], memoryview)
+    assert again[0].obj is memoryview(first[1]).obj  # a slice, not a copy
+    assert calls == [13, 16] * 4
+
+
 def test_memory_is_given_back_with_its_last_byte() -> None:
     """Not before, and in order; messages behind it do not matter."""
     outbox = Outbox(None)

@@ -35,6 +35,16 @@ def test_other_pieces_gaps_and_longer_blocks_begin_a_run() -> None:
     assert read((0, 0, 8), (0, 8, 16)) == [Range(0, 0, 8, 8), Range(0, 8, 16, 16)]
 
 
+def test_a_short_piece_in_the_middle_ends_where_it_ends() -> None:
+    """In v2 torrents every file begins at a piece, so that any piece may be short (BEP 52)."""
+    geometry = Geometry(total=120, piece_length=40, short={1: 20})
+    good = encode(Request(1, 0, 16)) + encode(Request(1, 16, 4))
+    bad = encode(Request(1, 20, 4))
+    assert read_ranges(memoryview(good + bad), REQUEST, geometry) == (34, [Range(1, 0, 20, 16)])
+    with pytest.raises(PeerFault, match="outside the torrent"):
+        read_ranges(memoryview(bad), REQUEST, geometry)
+
+
 def test_reading_stops_at_another_message_or_half_a_message() -> None:
     """What was read is counted in bytes."""
     one = encode(Request(0, 0, 16))

@@ -1,4 +1,4 @@
-"""The peer protocol (BEP 3, 6, 10, 21, 54) as machines without I/O: `Greeting`, then `Connection`."""
+"""The peer protocol (BEP 3, 6, 9, 10, 21, 52, 54) as machines without I/O: `Greeting`, then `Connection`."""
 
 from .connection import IDLE_TIMEOUT, KEEPALIVE_AFTER, Connection
 from .events import (
@@ -14,6 +14,7 @@ from .events import (
     UnexpectedBlock,
 )
 from .extensions import DONT_HAVE, DontHave, ExtendedHandshake, ExtendedMessage, OurExtensions
+from .fetching import MetadataFetch
 from .handshake import HANDSHAKE_LENGTH, Greeting, Handshake
 from .messages import (
     MAX_BLOCK,
@@ -23,6 +24,9 @@ from .messages import (
     Cancel,
     Choke,
     Extended,
+    Hashes,
+    HashReject,
+    HashRequest,
     Have,
     HaveAll,
     HaveNone,
@@ -38,6 +42,18 @@ from .messages import (
     decode,
     encode,
 )
+from .metadata import (
+    MAX_METADATA,
+    METADATA,
+    METADATA_PIECE,
+    MetadataData,
+    MetadataReject,
+    MetadataRequest,
+    metadata_slice,
+    read_metadata,
+    write_metadata,
+)
+from .rationing import MetadataRation
 from .transform import ByteTransform
 
 __all__ = [
@@ -46,6 +62,9 @@ __all__ = [
     "IDLE_TIMEOUT",
     "KEEPALIVE_AFTER",
     "MAX_BLOCK",
+    "MAX_METADATA",
+    "METADATA",
+    "METADATA_PIECE",
     "AllowedFast",
     "Bitfield",
     "Block",
@@ -65,12 +84,20 @@ __all__ = [
     "ExtendedMessage",
     "Greeting",
     "Handshake",
+    "HashReject",
+    "HashRequest",
+    "Hashes",
     "Have",
     "HaveAll",
     "HaveNone",
     "Interested",
     "KeepAlive",
     "Message",
+    "MetadataData",
+    "MetadataFetch",
+    "MetadataRation",
+    "MetadataReject",
+    "MetadataRequest",
     "NotInterested",
     "OurExtensions",
     "PeerHas",
@@ -84,4 +111,7 @@ __all__ = [
     "UnexpectedBlock",
     "decode",
     "encode",
+    "metadata_slice",
+    "read_metadata",
+    "write_metadata",
 ]

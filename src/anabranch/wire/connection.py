@@ -1,8 +1,9 @@
 """One conversation with a peer after the handshakes, without its socket: what may be said, and what it means.
 
-Sources: BEP 3, BEP 6 (fast extension), BEP 10 (extension protocol), BEP 54 (lt_donthave). Bytes are read by inbound.py
-and landing.py, queued by outbox.py, what the peer owes us is in expected.py. Whom to unchoke, what to ask for, how much
-to queue and how fast is the owner's to decide. All calls come from one thread.
+Sources: BEP 3, BEP 6 (fast extension), BEP 10 (extension protocol), BEP 52 (hashes), BEP 54 (lt_donthave). Bytes are
+read by inbound.py and landing.py, queued by outbox.py; what the peer owes us is in expected.py, what it has in
+telling.py. Whom to unchoke, what to ask for, how much to queue and how fast is the owner's to decide. All calls come
+from one thread.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bitarray import bitarray
 
-from anabranch.model import Geometry, PeerFault, bitfield_from
+from anabranch.model import Geometry, PeerFault
 
-from .events import CancelRun, Choked, Event, ExpectedRun, PeerHas, Rejected, RequestRun, add_run
+from .events import CancelRun, Choked, Event, ExpectedRun, Rejected, RequestRun, add_run
 from .expected import Expected, Run
 from .extensions import DONT_HAVE, DontHave, ExtendedHandshake, Extensions, OurExtensions, dont_have_payload
 from .inbound import Inbound
@@ -30,6 +31,9 @@ from .messages import (
     Bitfield,
     Choke,
     Extended,
+    Hashes,
+    HashReject,
+    HashRequest,
     Have,
     HaveAll,
     HaveNone,
@@ -45,6 +49,7 @@ from .messages import (
 )
 from .outbox import Outbox
 from .ranges import Range, pack_ranges
+from .telling import Telling
 from .transform import ByteTransform
 
 KEEPALIVE_AFTER = 60.0  # seconds in which we sent nothing; BEP 3 has peers hang up after 120
@@ -57,7 +62,8 @@ class Connection:
     """A peer, as far as bytes go.
 
     Args:
-        geometry: The torrent's measures.
+        geometry: The torrent's measures; None where we do not have its info yet, until learn(). Till then what the peer
+            tells of its pieces is held, and requests are skipped: we can neither serve nor ask for anything.
         fast: Both handshakes have the fast bit.
         extended: Both handshakes have the extension bit.
         now: The time, in seconds on the owner's clock.
@@ -68,15 +74,20 @@ class Connection:
     """
 
     def __init__(
-        self, geometry: Geometry, *, fast: bool, extended: bool, now: float, transform: ByteTransform | None = None
+        self,
+        geometry: Geometry | None,
+        *,
+        fast: bool,
+        extended: bool,
+        now: float,
+        transform: ByteTransform | None = None,
     ) -> None:
         self.peer_choking = True
         self.peer_interested = False
         self.am_choking = True
         self.am_interested = False
-        self._geometry = geometry
         self._fast = fast
-        self._pieces_told = False  # it is too late for a bitfield
+        self._telling = Telling(geometry)
         self._extensions = Extensions(enabled=extended)
         self._expected = Expected()
         self._inbound = Inbound(geometry, self._expected, self._read_frame, self._read_ranges)
@@ -88,14 +99,36 @@ class Connection:
 
     # What comes in.
 
-    def receive(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
+    def receive(self, data: bytes | bytearray | memoryview, now: float, *, decrypted: bool = False) -> list[Event]:
         """Take what the network brought, cut anywhere.
+
+        Args:
+            data: The bytes.
+            now: The time.
+            decrypted: They were encrypted and are not any more: what came behind the handshake together with it.
 
         Raises:
             PeerFault: the conversation is over. What came before the fault is returned first; the fault is then raised
                 by the next call of this, landed() or tick(), which is due at once.
         """
-        return self._read(lambda events: self._landing.feed(data, events), now)
+        return self._read(lambda events: self._landing.feed(data, events, decrypted=decrypted), now)
+
+    def learn(self, geometry: Geometry) -> list[Event]:
+        """The torrent's measures are known now. Returns what was held: what the peer has, as one event, and its advice.
+
+        Raises:
+            Misused: they were known.
+            PeerFault: what the peer told cannot be true of this torrent; the conversation is over.
+        """
+        if self._fault is not None:
+            raise self._fault
+        try:
+            events = self._telling.learn(geometry)
+        except PeerFault as fault:
+            self._fault = fault
+            raise
+        self._inbound.learn(geometry)
+        return events
 
     def landing(self, limit: int) -> list[memoryview]:
         """Where the next bytes belong: at most 1,024 buffers and *limit* bytes.
@@ -253,6 +286,18 @@ class Connection:
         self._outbox.put(encode(Extended(number, payload)))
         return True
 
+    def hash_request(self, request: HashRequest) -> None:
+        """Ask for hashes (BEP 52)."""
+        self._outbox.put(encode(request))
+
+    def hashes(self, request: HashRequest, hashes: bytes) -> None:
+        """Answer a request for hashes: those of the base layer and their uncles, 32 bytes each."""
+        self._outbox.put(encode(Hashes(*_words(request), hashes)))
+
+    def hash_reject(self, request: HashRequest) -> None:
+        """Say that we will not answer this request for hashes."""
+        self._outbox.put(encode(HashReject(*_words(request))))
+
     # What we ask for.
 
     @property
@@ -360,26 +405,15 @@ class Connection:
             case Interested() | NotInterested() as said:
                 self.peer_interested = isinstance(said, Interested)
                 events.append(said)
-            case Have(piece) as said:
-                self._pieces_told = True
-                self._check_piece(piece)
-                events.append(said)
-            case Suggest(piece) | AllowedFast(piece) as said:
-                self._check_piece(piece)
-                events.append(said)
-            case Bitfield() | HaveAll() | HaveNone() as said:
-                if self._pieces_told:
-                    raise PeerFault("a bitfield came after the peer had told its pieces")
-                self._pieces_told = True
-                events.append(self._bitfield(said.bits) if isinstance(said, Bitfield) else said)
-            case Port() as said:
+            case Have() | Bitfield() | HaveAll() | HaveNone() | Suggest() | AllowedFast() as said:
+                self._telling.hear(said, events)
+            case Port() | HashRequest() | Hashes() | HashReject() as said:
                 events.append(said)
             case Extended(number, payload):
                 heard = self._extensions.read(number, payload)
                 if isinstance(heard, DontHave):
-                    self._pieces_told = True
-                    self._check_piece(heard.piece)
-                if heard is not None:
+                    self._telling.hear(heard, events)
+                elif heard is not None:
                     events.append(heard)
 
     def _choked(self) -> Choked:
@@ -391,18 +425,10 @@ class Connection:
             self._expected.clear()
         return Choked(lost)
 
-    def _bitfield(self, wire: bytes) -> PeerHas:
-        try:
-            return PeerHas(bitfield_from(wire, self._geometry.piece_count))
-        except ValueError as bad:
-            raise PeerFault(str(bad)) from bad
-
-    def _check_piece(self, piece: int) -> None:
-        try:
-            self._geometry.piece(piece)
-        except ValueError as bad:
-            raise PeerFault(str(bad)) from bad
-
     def _need_fast(self, kind: int) -> None:
         if not self._fast:
             raise PeerFault(f"message {kind} without the fast extension")
+
+
+def _words(request: HashRequest) -> tuple[bytes, int, int, int, int]:
+    return request.root, request.base_layer, request.index, request.length, request.proof_layers

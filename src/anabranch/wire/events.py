@@ -12,7 +12,20 @@ from typing import NamedTuple
 from bitarray import bitarray
 
 from .extensions import DontHave, ExtendedHandshake, ExtendedMessage
-from .messages import AllowedFast, Have, HaveAll, HaveNone, Interested, NotInterested, Port, Suggest, Unchoke
+from .messages import (
+    AllowedFast,
+    Hashes,
+    HashReject,
+    HashRequest,
+    Have,
+    HaveAll,
+    HaveNone,
+    Interested,
+    NotInterested,
+    Port,
+    Suggest,
+    Unchoke,
+)
 
 
 class ExpectedRun(NamedTuple):
@@ -117,6 +130,9 @@ Event = (
     | Port
     | ExtendedHandshake
     | ExtendedMessage
+    | HashRequest
+    | Hashes
+    | HashReject
 )
 
 

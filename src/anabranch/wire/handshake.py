@@ -7,6 +7,7 @@ given plain bytes. Whether we know the torrent, and whether the peer is ourselve
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from anabranch.model import InfoHash, Misused, PeerFault
@@ -37,11 +38,12 @@ class Handshake:
             raise ValueError(f"handshake with {len(self.reserved)} reserved bytes, a peer id of {len(self.peer_id)}")
 
     @classmethod
-    def ours(cls, info_hash: InfoHash, peer_id: bytes, *, dht: bool = False) -> Handshake:
-        """What we say: fast and extended, and *dht* when we run a node."""
+    def ours(cls, info_hash: InfoHash, peer_id: bytes, *, dht: bool = False, v2: bool = False) -> Handshake:
+        """What we say: fast and extended, *dht* when we run a node, *v2* when the torrent is known to us as v2 too."""
         reserved = bytearray(8)
-        for byte, bit in (_EXTENDED, _FAST, _DHT) if dht else (_EXTENDED, _FAST):
-            reserved[byte] |= bit
+        for (byte, bit), ours in ((_EXTENDED, True), (_FAST, True), (_DHT, dht), (_V2, v2)):
+            if ours:
+                reserved[byte] |= bit
         return cls(bytes(reserved), info_hash, peer_id)
 
     @classmethod
@@ -95,35 +97,43 @@ class Greeting:
     """Two handshakes, without their socket: made by dialed() or accepted(), over when *complete*.
 
     Attributes:
-        info_hash: The torrent the peer speaks about; None until its first 48 bytes are read.
+        info_hash: The torrent the peer speaks about, by the name it has used; None until its first 48 bytes are read.
         theirs: What the peer said; None until all of it is read.
     """
 
-    def __init__(self, ours: Handshake | None, now: float, timeout: float) -> None:
+    def __init__(
+        self, ours: Handshake | None, now: float, timeout: float, also: Collection[InfoHash] = frozenset()
+    ) -> None:
         self.info_hash: InfoHash | None = None
         self.theirs: Handshake | None = None
         self._ours = ours
+        self._also = also
         self._inbox = bytearray()
         self._outbox = ours.encode() if ours else b""
         self._deadline = now + timeout
 
     @classmethod
-    def dialed(cls, ours: Handshake, now: float, timeout: float) -> Greeting:
-        """We called: we speak first."""
-        return cls(ours, now, timeout)
+    def dialed(cls, ours: Handshake, now: float, timeout: float, also: Collection[InfoHash] = frozenset()) -> Greeting:
+        """We called: we speak first. *also*: other hashes of the torrent, by one of which the peer may answer."""
+        return cls(ours, now, timeout, also)
 
     @classmethod
     def accepted(cls, now: float, timeout: float) -> Greeting:
         """We were called: nothing is said before the peer has named a torrent and answer() was given."""
         return cls(None, now, timeout)
 
-    def answer(self, ours: Handshake) -> None:
+    def answer(self, ours: Handshake, also: Collection[InfoHash] = frozenset()) -> None:
         """Say who we are to a peer that has named its torrent.
+
+        Args:
+            ours: What we say.
+            also: Other hashes of the torrent, of which the peer has named one: who is called by the v1 hash of a hybrid
+                may answer by that of v2 where both handshakes have the v2 bit (BEP 52).
 
         Raises:
             Misused: no torrent named yet, another torrent, or answered already.
         """
-        if self._ours is not None or ours.info_hash != self.info_hash:
+        if self._ours is not None or self.info_hash not in (ours.info_hash, *also):
             raise Misused("an answer is given once, about the torrent that the peer named")
         self._ours = ours
         self._outbox = ours.encode()
@@ -150,7 +160,7 @@ class Greeting:
         _check_protocol(self._inbox)
         if self.info_hash is None and len(self._inbox) >= _HASH_END:
             self.info_hash = InfoHash(bytes(self._inbox[_RESERVED_END:_HASH_END]))
-            if self._ours is not None and self.info_hash != self._ours.info_hash:
+            if self._ours is not None and self.info_hash not in (self._ours.info_hash, *self._also):
                 raise PeerFault(f"peer speaks about torrent {self.info_hash}, called about {self._ours.info_hash}")
         if len(self._inbox) >= HANDSHAKE_LENGTH:
             self.theirs = Handshake.decode(bytes(self._inbox[:HANDSHAKE_LENGTH]))

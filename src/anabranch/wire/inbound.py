@@ -14,6 +14,7 @@ from .events import BlocksLanded, CancelledBlock, Event, UnexpectedBlock, add_ru
 from .expected import HEADER, Expected
 from .messages import BITFIELD, BLOCK, BLOCK_HEADER, HEAD, RANGE, check_length
 from .ranges import RANGE_KINDS, Range, check_bounds, read_ranges
+from .telling import MAX_UNMEASURED
 
 
 class Filling:
@@ -48,7 +49,8 @@ class Inbound:
     """Bytes in, frames out.
 
     Args:
-        geometry: The torrent's measures.
+        geometry: The torrent's measures; None until learn(). Until then nothing can be asked for on either side:
+            requests, cancels and rejects are frames like others, and blocks are thrown away.
         expected: What the peer owes us; blocks that come are taken off it.
         on_frame: Is given each other message: its id, its body, and the list for what it means.
         on_ranges: Is given requests, cancels and rejects in bulk.
@@ -58,22 +60,30 @@ class Inbound:
         filling: The block that is being received, if the bytes stand inside one; the inbox is then empty.
     """
 
-    __slots__ = ("_bitfield_length", "_expected", "_geometry", "_on_frame", "_on_ranges", "filling", "inbox")
+    __slots__ = ("_bitfield_lengths", "_expected", "_geometry", "_on_frame", "_on_ranges", "filling", "inbox")
 
     def __init__(
         self,
-        geometry: Geometry,
+        geometry: Geometry | None,
         expected: Expected,
         on_frame: Callable[[int, bytes, list[Event]], None],
         on_ranges: Callable[[int, list[Range], list[Event]], None],
     ) -> None:
-        self._geometry = geometry
+        self._geometry: Geometry | None = None
+        self._bitfield_lengths = (0, MAX_UNMEASURED // 8)  # least and greatest, in bytes
         self._expected = expected
         self._on_frame = on_frame
         self._on_ranges = on_ranges
-        self._bitfield_length = 1 + (geometry.piece_count + 7) // 8
         self.inbox = bytearray()
         self.filling: Filling | None = None
+        if geometry is not None:
+            self.learn(geometry)
+
+    def learn(self, geometry: Geometry) -> None:
+        """The measures are known now."""
+        self._geometry = geometry
+        due = (geometry.piece_count + 7) // 8
+        self._bitfield_lengths = (due, due)
 
     def feed(self, data: memoryview, events: list[Event]) -> None:
         """Read on in the stream; what it brings is added to *events*.
@@ -145,7 +155,7 @@ class Inbound:
         if kind == BLOCK and have >= HEADER:
             self._open_block(data, at, events)
             return HEADER
-        if kind in RANGE_KINDS and have >= RANGE.size:
+        if kind in RANGE_KINDS and have >= RANGE.size and self._geometry is not None:
             count, ranges = read_ranges(data[at:], kind, self._geometry)
             self._on_ranges(kind, ranges, events)
             return count
@@ -159,7 +169,8 @@ class Inbound:
         """Find out where a block belongs whose header was read."""
         length, _, piece, begin = BLOCK_HEADER.unpack_from(data, at)
         length -= BLOCK_HEADER.size - 4
-        check_bounds(self._geometry, piece, begin, length)
+        if self._geometry is not None:
+            check_bounds(self._geometry, piece, begin, length)
         found = self._expected.take(piece, begin, length)  # one asked for again after a cancel goes before that cancel
         if found is not None:
             filling = Filling(piece, begin, length, *found)
@@ -174,5 +185,8 @@ class Inbound:
 
     def _check(self, kind: int, length: int) -> None:
         check_length(kind, length)
-        if kind == BITFIELD and length != self._bitfield_length:
-            raise PeerFault(f"bitfield of {length - 1} bytes, {self._bitfield_length - 1} are due")
+        if kind == BITFIELD:
+            least, most = self._bitfield_lengths
+            if not least <= length - 1 <= most:
+                due = f"{least}" if least == most else f"at most {most}"
+                raise PeerFault(f"bitfield of {length - 1} bytes, {due} are due")

@@ -75,14 +75,14 @@ class Landing:
                 size = limit
         return offered
 
-    def feed(self, data: bytes | bytearray | memoryview, events: list[Event]) -> None:
-        """Bytes have been received elsewhere: they go the plain way.
+    def feed(self, data: bytes | bytearray | memoryview, events: list[Event], *, decrypted: bool = False) -> None:
+        """Bytes have been received elsewhere: they go the plain way. *decrypted*: they are plain already.
 
         Raises:
             PeerFault: what was read before the fault is in *events*.
         """
         self._pace(len(data))
-        if self._transform is not None:
+        if self._transform is not None and not decrypted:
             data = bytearray(data)
             self._transform.incoming(memoryview(data))
         self._inbound.feed(memoryview(data), events)

@@ -1,7 +1,7 @@
 """Peer messages: values, the bytes they are on the wire, and how long each may be.
 
-Sources: BEP 3 ("peer messages"), BEP 5 (port), BEP 6 (fast extension), BEP 10 (extended). The order in which they may
-come is connection.py's affair, blocks and requests travel in bulk through landing.py and ranges.py.
+Sources: BEP 3 ("peer messages"), BEP 5 (port), BEP 6 (fast extension), BEP 10 (extended), BEP 52 (hashes). The order in
+which they may come is connection.py's affair, blocks and requests travel in bulk through landing.py and ranges.py.
 A frame comes from a stranger: nothing in it is believed before it is checked.
 """
 
@@ -16,11 +16,15 @@ from anabranch.model import PeerFault
 MAX_FRAME = 2 * 1024 * 1024  # bytes; the bitfield of 16 million pieces, the largest frame there is
 MAX_BLOCK = 128 * 1024  # bytes; 16 KiB is what everybody asks for, a few old clients ask for more
 MAX_EXTENDED = 1024 * 1024 + 1024  # bytes; payloads of 1 MiB with their dictionary
-MAX_UNKNOWN = 64 * 1024  # bytes; what we do not know (BEP 52's hashes among it) is skipped up to here
+MAX_UNKNOWN = 64 * 1024  # bytes; what we do not know is skipped up to here
+
+HASH_SIZE = 32  # bytes of SHA-256
+MAX_HASHES = 8192 + 64  # in one message: BEP 52 has nobody ask for more than 512 and their proof, some may
 
 CHOKE, UNCHOKE, INTERESTED, NOT_INTERESTED, HAVE, BITFIELD, REQUEST, BLOCK, CANCEL, PORT = range(10)
 SUGGEST, HAVE_ALL, HAVE_NONE, REJECT, ALLOWED_FAST = range(13, 18)
 EXTENDED = 20
+HASH_REQUEST, HASHES, HASH_REJECT = range(21, 24)
 
 FAST_KINDS = frozenset({SUGGEST, HAVE_ALL, HAVE_NONE, REJECT, ALLOWED_FAST})
 
@@ -143,6 +147,59 @@ class Extended:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class HashRequest:
+    """The sender asks for hashes of a file's merkle tree (BEP 52).
+
+    Args:
+        root: The file's pieces root, 32 bytes.
+        base_layer: The layer they are of; 0 has the hashes of the blocks.
+        index: The first of them, counted in that layer.
+        length: How many.
+        proof_layers: How many layers above are wanted to prove them, each with one uncle hash.
+    """
+
+    root: bytes
+    base_layer: int
+    index: int
+    length: int
+    proof_layers: int
+
+    def __post_init__(self) -> None:
+        _check_root(self.root)
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """The hashes that were asked for in these words, 32 bytes each: of the base layer, then the uncles upwards."""
+
+    root: bytes
+    base_layer: int
+    index: int
+    length: int
+    proof_layers: int
+    hashes: bytes
+
+    def __post_init__(self) -> None:
+        _check_root(self.root)
+        if len(self.hashes) % HASH_SIZE or len(self.hashes) > MAX_HASHES * HASH_SIZE:
+            raise ValueError(f"{len(self.hashes)} bytes are not up to {MAX_HASHES} hashes of {HASH_SIZE}")
+
+
+@dataclass(frozen=True, slots=True)
+class HashReject:
+    """The sender will not answer this request for hashes."""
+
+    root: bytes
+    base_layer: int
+    index: int
+    length: int
+    proof_layers: int
+
+    def __post_init__(self) -> None:
+        _check_root(self.root)
+
+
 Message = (
     KeepAlive
     | Choke
@@ -161,9 +218,12 @@ Message = (
     | Reject
     | AllowedFast
     | Extended
+    | HashRequest
+    | Hashes
+    | HashReject
 )
 
-_NOTHING, _PIECE, _RANGE, _PORT = (struct.Struct(layout) for layout in (">", ">I", ">III", ">H"))
+_NOTHING, _PIECE, _RANGE, _PORT, _HASHES = (struct.Struct(layout) for layout in (">", ">I", ">III", ">H", ">32sIIII"))
 
 # Messages of one size: id -> the layout of their body and what it is read into, field by field.
 FIXED: Mapping[int, tuple[struct.Struct, Callable[..., Message]]] = {
@@ -180,6 +240,8 @@ FIXED: Mapping[int, tuple[struct.Struct, Callable[..., Message]]] = {
     HAVE_NONE: (_NOTHING, HaveNone),
     REJECT: (_RANGE, Reject),
     ALLOWED_FAST: (_PIECE, AllowedFast),
+    HASH_REQUEST: (_HASHES, HashRequest),
+    HASH_REJECT: (_HASHES, HashReject),
 }
 
 # Messages of several sizes: id -> the least and the greatest length, the id's byte included.
@@ -187,6 +249,7 @@ _SPANS: Mapping[int, tuple[int, int]] = {
     BITFIELD: (1, MAX_FRAME),
     BLOCK: (9, 9 + MAX_BLOCK),
     EXTENDED: (2, 2 + MAX_EXTENDED),
+    HASHES: (1 + _HASHES.size, 1 + _HASHES.size + MAX_HASHES * HASH_SIZE),
 } | {kind: (1 + layout.size, 1 + layout.size) for kind, (layout, _) in FIXED.items()}
 
 _KINDS: Mapping[type, int] = {
@@ -232,6 +295,12 @@ def decode(frame: bytes) -> Message:
         return Bitfield(frame[1:])
     if kind == EXTENDED:
         return Extended(frame[1], frame[2:])
+    if kind == HASHES:
+        hashes = frame[1 + _HASHES.size :]
+        if len(hashes) % HASH_SIZE:
+            raise PeerFault(f"{len(hashes)} bytes are no hashes of {HASH_SIZE}")
+        root, base_layer, index, length, proof_layers = _HASHES.unpack_from(frame, 1)
+        return Hashes(root, base_layer, index, length, proof_layers, hashes)
     if kind == BLOCK:
         _, piece, begin = struct.unpack_from(">BII", frame)
         return Block(piece, begin, frame[9:])
@@ -249,8 +318,16 @@ def encode(message: Message) -> bytes:
             return BLOCK_HEADER.pack(9 + len(data), BLOCK, piece, begin) + data
         case Extended(number, payload):
             return HEAD.pack(2 + len(payload), EXTENDED) + bytes([number]) + payload
+        case Hashes(root, base_layer, index, length, proof_layers, hashes):
+            request = _HASHES.pack(root, base_layer, index, length, proof_layers)
+            return HEAD.pack(1 + len(request) + len(hashes), HASHES) + request + hashes
         case _:
             kind = _KINDS[type(message)]
             layout, _ = FIXED[kind]
             values = [getattr(message, name) for name in message.__slots__]
             return HEAD.pack(1 + layout.size, kind) + layout.pack(*values)
+
+
+def _check_root(root: bytes) -> None:
+    if len(root) != HASH_SIZE:
+        raise ValueError(f"a pieces root has {HASH_SIZE} bytes, not {len(root)}")
