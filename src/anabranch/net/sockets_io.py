@@ -15,6 +15,11 @@ from collections.abc import Iterator
 
 from anabranch.model import Address, InputRefused, TorrentError, canonical_host
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]  # the module, where there is one
+
 ACCEPT_PAUSE = 1.0  # seconds to leave a listener alone after DescriptorsExhausted
 _BACKLOG = 512  # connections that may wait; a torrent newly announced is dialled by hundreds at once
 _ACCEPTED_AT_ONCE = 64  # a flood of connections must not keep the loop from the peers we have
@@ -136,6 +141,14 @@ def accept_all(listener: socket.socket) -> Iterator[tuple[socket.socket, Address
         sock.setblocking(False)
         _ask(sock, socket.IPPROTO_TCP, socket.TCP_NODELAY)
         yield sock, Address(canonical_host(name[0]), name[1])
+
+
+def descriptor_limit() -> int | None:
+    """How many descriptors this process may have, files and sockets together; None where nobody counts them."""
+    if resource is None:
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def _listener(host: str, port: int) -> socket.socket:

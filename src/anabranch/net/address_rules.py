@@ -1,0 +1,50 @@
+"""Which addresses may be dialed, and which of them are taken for one and the same caller.
+
+Addresses come from strangers (trackers, other peers): many are nonsense, some are meant to make us knock at somebody
+else's door. What is ours among them is not known here.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address
+
+from anabranch.model import Address
+
+_MULTICAST_V4 = range(224, 240)  # first byte (RFC 5771)
+_NETWORK_V6 = 8  # bytes; whoever has one IPv6 address has the 2^64 others of its network as well (RFC 4291)
+
+
+def why_not_dialed(address: Address) -> str:
+    """Why nobody can be reached there, in words; empty where somebody may be."""
+    host, port = address
+    if not 1 <= port <= 65535:
+        return f"no port: {port}"
+    try:
+        ip = ip_address(host)
+    except ValueError:
+        return f"no IP address: {host}"
+    packed = ip.packed
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return why_not_dialed(Address(str(ip.ipv4_mapped), port))
+        if not any(packed):
+            return "the unspecified address"
+        if packed[0] == 0xFF:
+            return "a multicast address"
+        if packed[0] == 0xFE and packed[1] & 0xC0 == 0x80:  # an Address has no room for the interface it is one of
+            return "a link-local address of an unknown link"
+        return ""
+    if packed[0] == 0:  # RFC 1122: "this network"; to dial 0.0.0.0 reaches ourselves
+        return "the unspecified address"
+    if packed[0] in _MULTICAST_V4:
+        return "a multicast address"
+    return "the broadcast address" if packed == b"\xff\xff\xff\xff" else ""
+
+
+def neighbourhood(host: str) -> str:
+    """What counts as one caller: an IPv4 address, or the /64 network of an IPv6 address.
+
+    Raises:
+        ValueError: not an IP address.
+    """
+    return ip_address(host).packed[:_NETWORK_V6].hex() if ":" in host else host

@@ -1,0 +1,246 @@
+"""Asking a tracker by its URL: HTTP or UDP, over IPv4 and IPv6 where its host has both (BEP 7), as one answer.
+
+Who asks is a task of the loop that the clients belong to, and may be cancelled at any time. When to ask is not known
+here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+
+from anabranch.model import Address, InputRefused, TorrentError
+from anabranch.net import (
+    HttpClient,
+    NetworkFailed,
+    NotResolved,
+    Trouble,
+    Url,
+    is_forbidden,
+    parse_url,
+    resolve_soon,
+    source_for,
+    without_secrets,
+)
+
+from . import http as over_http
+from . import udp as over_udp
+from .faults import FaultKind, TrackerFault
+from .messages import MOST_PEERS, AnnounceReply, AnnounceRequest, ScrapeReply
+from .udp_io import UdpTrackers
+
+PATIENCE = 15.0  # seconds for an announce or a scrape
+_GRACE = 3.0  # seconds that the other family gets when one has answered: IPv6 may lead nowhere, and nobody says so
+_OK = 200
+
+Resolve = Callable[[str, int], Awaitable[list[Address]]]
+_Reply = TypeVar("_Reply")
+_Ask = Callable[[Url, list[Address], float], Awaitable[_Reply]]  # where, its addresses of one family, seconds
+
+_KINDS: Mapping[Trouble, FaultKind] = {
+    Trouble.CONNECTION: FaultKind.NETWORK,
+    Trouble.TIMEOUT: FaultKind.TIMEOUT,
+    Trouble.TLS: FaultKind.TLS,
+    Trouble.PROTOCOL: FaultKind.REPLY,
+    Trouble.SIZE: FaultKind.REPLY,
+    Trouble.REDIRECT: FaultKind.REPLY,
+}
+
+
+async def announce(
+    url: str,
+    request: AnnounceRequest,
+    *,
+    http: HttpClient,
+    udp: UdpTrackers,
+    bind: Sequence[str] = (),
+    patience: float = PATIENCE,
+    resolve: Resolve = resolve_soon,
+) -> AnnounceReply:
+    """Tell a tracker about us, and learn who else is there.
+
+    Args:
+        url: The announce URL.
+        request: What to tell.
+        http: Carries it, or
+        udp: carries it.
+        bind: Our own addresses that both were bound to.
+        patience: Seconds for all of it.
+        resolve: Who knows names.
+
+    Raises:
+        TrackerFault: no answer of use; the text names the tracker's host and never a passkey.
+    """
+    ask = partial(_announce_to, http, udp, request)
+    return _merged(await _ask_all(url, ask, bind, patience, resolve))
+
+
+async def scrape(
+    url: str,
+    info_hashes: Sequence[bytes],
+    *,
+    http: HttpClient,
+    udp: UdpTrackers,
+    bind: Sequence[str] = (),
+    patience: float = PATIENCE,
+    resolve: Resolve = resolve_soon,
+) -> dict[bytes, ScrapeReply]:
+    """Ask a tracker for the numbers of torrents, in as many questions as that takes.
+
+    Args:
+        url: The announce URL.
+        info_hashes: 20 bytes each.
+        http: As for announce(), as is the rest; *patience* is for each question.
+
+    Returns:
+        What the tracker knows of them; where both families answer, the larger numbers.
+
+    Raises:
+        TrackerFault: no answer of use to one of the questions.
+    """
+    most = min(over_http.MAX_SCRAPED, over_udp.MAX_SCRAPED)
+    numbers: dict[bytes, ScrapeReply] = {}
+    wanted = list(dict.fromkeys(info_hashes))
+    for start in range(0, len(wanted), most):
+        ask = partial(_scrape_from, http, udp, wanted[start : start + most])
+        for reply in await _ask_all(url, ask, bind, patience, resolve):
+            for info_hash, one in reply.items():
+                numbers[info_hash] = _larger(numbers[info_hash], one) if info_hash in numbers else one
+    return numbers
+
+
+async def _announce_to(
+    http: HttpClient,
+    udp: UdpTrackers,
+    request: AnnounceRequest,
+    place: Url,
+    addresses: list[Address],
+    seconds: float,
+) -> AnnounceReply:
+    if place.scheme == "udp":
+        return await udp.announce(addresses[0], place.target, request, seconds)
+    target = over_http.announce_target(place.target, request)
+    reply = over_http.read_announce(await _get(http, replace(place, target=target), addresses, seconds))
+    return replace(reply, warning=without_secrets(reply.warning, place))
+
+
+async def _scrape_from(
+    http: HttpClient,
+    udp: UdpTrackers,
+    info_hashes: list[bytes],
+    place: Url,
+    addresses: list[Address],
+    seconds: float,
+) -> dict[bytes, ScrapeReply]:
+    if place.scheme == "udp":
+        return await udp.scrape(addresses[0], info_hashes, seconds)
+    target = over_http.scrape_target(place.target, info_hashes)
+    return over_http.read_scrape(await _get(http, replace(place, target=target), addresses, seconds), info_hashes)
+
+
+async def _get(http: HttpClient, asking: Url, addresses: list[Address], seconds: float) -> bytes:
+    reply = await http.get(asking, timeout=seconds, limit=over_http.MAX_REPLY, to=addresses)
+    if reply.status != _OK:
+        raise over_http.status_fault(reply.status, reply.reason, reply.body)
+    return reply.body
+
+
+async def _ask_all(url: str, ask: _Ask[_Reply], bind: Sequence[str], patience: float, resolve: Resolve) -> list[_Reply]:
+    """Ask over every family at once; return what came, one answer at least."""
+    try:
+        place = parse_url(url, ("http", "https", "udp"))
+    except InputRefused as refusal:
+        raise TrackerFault(FaultKind.URL, str(refusal)) from refusal
+    clock = asyncio.get_running_loop().time
+    end = clock() + patience
+    try:
+        async with asyncio.timeout_at(end):
+            families = _by_family(await resolve(place.host, place.port), bind)
+    except (TorrentError, TimeoutError) as failure:
+        raise _told(place, failure) from failure
+
+    async def attempt(addresses: list[Address]) -> _Reply | TrackerFault:
+        try:
+            return await ask(place, addresses, max(0.0, end - clock()))
+        except TorrentError as failure:
+            return _told(place, failure)
+
+    replies: list[_Reply] = []
+    faults: list[TrackerFault] = []
+    async with asyncio.TaskGroup() as group:
+        pending = {group.create_task(attempt(addresses)) for addresses in families}
+        while pending:
+            done, pending = await asyncio.wait(
+                pending, timeout=_GRACE if replies else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                break
+            for outcome in (task.result() for task in done):
+                if isinstance(outcome, TrackerFault):
+                    faults.append(outcome)
+                else:
+                    replies.append(outcome)
+        for task in pending:
+            task.cancel()
+    if not replies:
+        raise max(faults, key=lambda fault: fault.kind not in (FaultKind.NETWORK, FaultKind.TIMEOUT))
+    return replies
+
+
+def _by_family(addresses: Sequence[Address], bind: Sequence[str]) -> list[list[Address]]:
+    """The addresses that may be asked, IPv4 and IPv6 apart.
+
+    Raises:
+        NetworkFailed: there is none.
+    """
+    usable = [one for one in addresses if not is_forbidden(one) and source_for(bind, v6=one.is_v6) is not None]
+    families = [[one for one in usable if one.is_v6 is v6] for v6 in (False, True)]
+    if not usable:
+        raise NetworkFailed(Trouble.CONNECTION, "its host has no address that we may ask from where we are bound")
+    return [family for family in families if family]
+
+
+def _told(place: Url, failure: Exception) -> TrackerFault:
+    """The failure as the tracker's fault, in words that name its host and hide its passkey."""
+    kind, text, status, retry_in = FaultKind.TIMEOUT, "no answer: its name could not be looked up in time", 0, None
+    if isinstance(failure, TrackerFault):
+        kind, text, status, retry_in = failure.kind, failure.text, failure.status, failure.retry_in
+    elif isinstance(failure, NotResolved):
+        kind, text = FaultKind.NAME, failure.reason
+    elif isinstance(failure, NetworkFailed):
+        kind, text = _KINDS[failure.trouble], str(failure)
+    elif isinstance(failure, TorrentError):
+        kind, text = FaultKind.NETWORK, str(failure)
+    return TrackerFault(kind, f"{place}: {without_secrets(text, place)}", status=status, retry_in=retry_in)
+
+
+def _merged(replies: list[AnnounceReply]) -> AnnounceReply:
+    """Both families' answers as one: everybody's peers, and the longer of the waits."""
+    first, *others = replies
+    for other in others:
+        first = AnnounceReply(
+            interval=max(first.interval, other.interval),
+            min_interval=_most(first.min_interval, other.min_interval),
+            seeders=_most(first.seeders, other.seeders),
+            leechers=_most(first.leechers, other.leechers),
+            downloaded=_most(first.downloaded, other.downloaded),
+            peers=tuple(islice(dict.fromkeys(first.peers + other.peers), MOST_PEERS)),
+            external_ip=first.external_ip or other.external_ip,
+            warning=first.warning or other.warning,
+            tracker_id=first.tracker_id or other.tracker_id,
+        )
+    return first
+
+
+def _larger(one: ScrapeReply, other: ScrapeReply) -> ScrapeReply:
+    return ScrapeReply(
+        _most(one.seeders, other.seeders), _most(one.completed, other.completed), _most(one.leechers, other.leechers)
+    )
+
+
+def _most(one: int | None, other: int | None) -> int | None:
+    return max((count for count in (one, other) if count is not None), default=None)

@@ -1,0 +1,156 @@
+"""UDP trackers on the running loop: one socket for each family, one conversation for each tracker's address."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import inf
+from secrets import randbits
+
+from anabranch.model import Address, InputRefused
+from anabranch.net import Datagrams, source_for
+
+from .faults import FaultKind, TrackerFault
+from .messages import AnnounceReply, AnnounceRequest
+from .udp import Scraped, UdpTracker
+
+_Outcome = AnnounceReply | Scraped | TrackerFault
+_IDLE_LIFE = 60.0  # seconds that a conversation is kept for its connection id, which is good for no longer
+
+
+class _Conversation:
+    """A machine, who waits for what it brings, and its alarm."""
+
+    def __init__(self, machine: UdpTracker) -> None:
+        self.machine = machine
+        self.asking: dict[int, asyncio.Future[_Outcome]] = {}
+        self.alarm: asyncio.TimerHandle | None = None
+
+
+class UdpTrackers:
+    """All conversations with UDP trackers. Belongs to the loop where it is first asked; close it there.
+
+    Args:
+        bind: Our own IP addresses to speak from, none for the system's choice; a family without one is not spoken.
+    """
+
+    def __init__(self, bind: Sequence[str] = ()) -> None:
+        self._bind = bind
+        self._sockets: dict[bool, Datagrams] = {}  # by "is IPv6"
+        self._conversations: dict[Address, _Conversation] = {}
+
+    @property
+    def conversations(self) -> int:
+        """With how many trackers we speak, or may want to go on."""
+        return len(self._conversations)
+
+    async def announce(self, address: Address, target: str, request: AnnounceRequest, patience: float) -> AnnounceReply:
+        """Announce to the tracker at *address*.
+
+        Args:
+            address: Whom to ask.
+            target: The URL's path and query.
+            request: What to tell.
+            patience: Seconds to wait for an answer.
+
+        Raises:
+            TrackerFault: no answer, or a refusal.
+        """
+        answer = await self._ask(address, lambda machine, now: machine.announce(request, target, now, patience))
+        assert isinstance(answer, AnnounceReply)  # the machine matches answers with what was asked
+        return answer
+
+    async def scrape(self, address: Address, info_hashes: Sequence[bytes], patience: float) -> Scraped:
+        """Ask for the numbers of at most MAX_SCRAPED torrents. As announce()."""
+        answer = await self._ask(address, lambda machine, now: machine.scrape(info_hashes, now, patience))
+        assert isinstance(answer, dict)
+        return answer
+
+    def close(self) -> None:
+        """End all conversations; who still waits is told so by a TrackerFault."""
+        for address in list(self._conversations):
+            self._end(address)
+        sockets, self._sockets = self._sockets, {}
+        for datagrams in sockets.values():
+            datagrams.close()
+
+    async def _ask(self, address: Address, question: Callable[[UdpTracker, float], int]) -> AnnounceReply | Scraped:
+        loop = asyncio.get_running_loop()
+        conversation = self._conversation(address)
+        number = question(conversation.machine, loop.time())
+        waiting: asyncio.Future[_Outcome] = loop.create_future()
+        conversation.asking[number] = waiting
+        try:
+            if refusal := self._push(address, conversation):
+                raise TrackerFault(FaultKind.NETWORK, refusal.strerror or str(refusal)) from refusal
+            answer = await waiting
+        finally:
+            conversation.asking.pop(number, None)
+            conversation.machine.forget(number)
+        if isinstance(answer, TrackerFault):
+            raise answer
+        return answer
+
+    def _conversation(self, address: Address) -> _Conversation:
+        conversation = self._conversations.get(address)
+        if conversation is None:
+            datagrams = self._socket(address.is_v6)
+            conversation = _Conversation(UdpTracker(v6=address.is_v6, draw=partial(randbits, 32)))
+            self._conversations[address] = conversation
+            datagrams.expect(address, partial(self._heard, address))
+        return conversation
+
+    def _socket(self, v6: bool) -> Datagrams:
+        if v6 not in self._sockets:
+            source = source_for(self._bind, v6=v6)
+            if source is None:
+                raise TrackerFault(FaultKind.NETWORK, f"we are bound to no {'IPv6' if v6 else 'IPv4'} address")
+            try:
+                self._sockets[v6] = Datagrams(source)
+            except InputRefused as refusal:
+                raise TrackerFault(FaultKind.NETWORK, str(refusal)) from refusal
+        return self._sockets[v6]
+
+    def _heard(self, address: Address, datagram: bytes) -> None:
+        conversation = self._conversations[address]
+        answers = conversation.machine.receive(datagram, asyncio.get_running_loop().time())
+        self._deliver(conversation, answers)
+        self._push(address, conversation)
+
+    def _woken(self, address: Address) -> None:
+        conversation = self._conversations[address]
+        now = asyncio.get_running_loop().time()
+        self._deliver(conversation, conversation.machine.tick(now))
+        if conversation.machine.idle_at(now):
+            self._end(address)
+        else:
+            self._push(address, conversation)
+
+    def _deliver(self, conversation: _Conversation, answers: Sequence[tuple[int, _Outcome]]) -> None:
+        for number, answer in answers:
+            waiting = conversation.asking.get(number)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(answer)
+
+    def _push(self, address: Address, conversation: _Conversation) -> OSError | None:
+        """Send what is due and set the alarm. Answers with what the system said where it would not send."""
+        loop = asyncio.get_running_loop()
+        refusal: OSError | None = None
+        for datagram in conversation.machine.outgoing():
+            refusal = self._sockets[address.is_v6].send(datagram, address) or refusal
+        if conversation.alarm is not None:
+            conversation.alarm.cancel()
+        due = conversation.machine.deadline()
+        if due == inf:  # nothing is open: the connection id stays for who comes next, and is forgotten with its time
+            due = loop.time() + _IDLE_LIFE
+        conversation.alarm = loop.call_at(due, self._woken, address)
+        return refusal
+
+    def _end(self, address: Address) -> None:
+        conversation = self._conversations.pop(address)
+        self._sockets[address.is_v6].forget(address)
+        if conversation.alarm is not None:
+            conversation.alarm.cancel()
+        ended = TrackerFault(FaultKind.NETWORK, "closed before there was an answer")
+        self._deliver(conversation, [(number, ended) for number in conversation.asking])

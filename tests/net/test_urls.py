@@ -1,0 +1,152 @@
+"""URLs taken apart, and told without their secrets."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anabranch.model import Address, InputRefused
+from anabranch.net import Url, is_forbidden, parse_url, without_secrets
+from anabranch.net.urls import is_public, redirected
+
+HTTP = ("http", "https")
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://a.example/x?y", Url("http", "a.example", 80, "/x?y")),
+        ("  HTTPS://A.example:8443/\n", Url("https", "a.example", 8443, "/")),
+        ("http://a.example", Url("http", "a.example", 80, "/")),
+        ("http://a.example?x=1", Url("http", "a.example", 80, "/?x=1")),
+        ("http://a.example:/x#part", Url("http", "a.example", 80, "/x")),
+        ("http://192.0.2.1:81/", Url("http", "192.0.2.1", 81, "/")),
+        ("http://[2001:DB8::1]:81/", Url("http", "2001:db8::1", 81, "/")),
+        ("http://user:p%40ss@a.example/", Url("http", "a.example", 80, "/", "user:p@ss")),
+        ("http://bücher.example/", Url("http", "xn--bcher-kva.example", 80, "/")),
+    ],
+)
+def test_a_url_is_taken_apart(text: str, url: Url) -> None:
+    """RFC 3986, as it is found in torrents."""
+    assert parse_url(text, HTTP) == url
+
+
+@pytest.mark.parametrize("target", ["/announce?passkey=%aa%2F~%20a&x=%7e", "//a/../b/./c;d=e", "/%zz?", "/a+b?c+d"])
+def test_path_and_query_keep_every_byte(target: str) -> None:
+    """Trackers compare passkeys byte by byte."""
+    assert parse_url(f"http://a.example{target}", HTTP).target == target
+
+
+def test_what_cannot_stand_in_a_request_is_escaped() -> None:
+    """A space or a letter of another script would break it."""
+    assert parse_url("http://a.example/ü b", HTTP).target == "/%C3%BC%20b"
+    assert parse_url("http://a.example/a\r\nb", HTTP).target == "/a%0D%0Ab"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a.example/x",
+        "/x",
+        "ftp://a.example/",
+        "http:///x",
+        "http://:80/",
+        "http://a.example:0/",
+        "http://a.example:65536/",
+        "http://a.example:x/",
+        "http://[::1",
+        "http://[1.2.3.4]/",
+        "http://a b/",
+        "http://a%41/",
+        "http://" + "a" * 70 + ".example/",
+        "http://a.example/" + "x" * 9000,
+    ],
+)
+def test_what_is_no_such_url_is_refused(text: str) -> None:
+    """In words, on one line."""
+    with pytest.raises(InputRefused) as caught:
+        parse_url(text, HTTP)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+def test_a_scheme_without_a_port_of_its_own_needs_one() -> None:
+    """There is no usual port for UDP trackers."""
+    assert parse_url("udp://a.example:80/x", ("udp",)).authority == "a.example:80"
+    with pytest.raises(InputRefused, match=r"udp://a\.example has no port"):
+        parse_url("udp://a.example/secret", ("udp",))
+
+
+def test_a_url_is_told_without_its_secrets() -> None:
+    """Logs and errors have the host, and nothing that could be a passkey."""
+    url = parse_url("https://user:word@[::1]:8443/0123456789abcdef/announce?passkey=x", HTTP)
+    assert str(url) == f"{url}" == "https://[::1]:8443"
+    assert "0123" not in repr(url)
+    assert "word" not in repr(url)
+    assert url.whole == "https://[::1]:8443/0123456789abcdef/announce?passkey=x"
+    assert url.at(Address("192.0.2.1", 8443)) == "https://192.0.2.1:8443/0123456789abcdef/announce?passkey=x"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("unknown passkey 0123456789abcdef", "unknown passkey ***"),
+        ("no torrent at /0123456789abcdef/announce?uid=k3yk3yk3y&x=1", "no torrent at ***"),
+        ("k3yk3yk3y is banned, announce less", "*** is banned, announce less"),
+    ],
+)
+def test_secrets_are_taken_out_of_what_servers_say(text: str, told: str) -> None:
+    """They repeat what they were asked; ordinary words stay."""
+    url = parse_url("https://a.example/0123456789abcdef/announce?uid=k3yk3yk3y&x=1", HTTP)
+    assert without_secrets(text, url) == told
+
+
+@pytest.mark.parametrize(
+    ("start", "location", "end"),
+    [
+        ("http://a.example/x/y?z", "/w", "http://a.example/w"),
+        ("http://a.example/x/y?z", "w?v", "http://a.example/x/w?v"),
+        ("http://a.example/x", "https://b.example/", "https://b.example/"),
+        ("https://a.example/x", "//b.example/y", "https://b.example/y"),
+    ],
+)
+def test_a_redirect_leads_on(start: str, location: str, end: str) -> None:
+    """Relative to where it came from."""
+    assert redirected(parse_url(start, HTTP), location).whole == end
+
+
+@pytest.mark.parametrize("location", ["http://a.example/x", "ftp://a.example/", "file:///etc/passwd", "http://[", ""])
+def test_a_redirect_that_leads_astray_is_refused(location: str) -> None:
+    """A passkey sent over TLS is not sent again in the open; and there is more than HTTP in the world."""
+    if not location:
+        assert redirected(parse_url("https://a.example/x", HTTP), location).target == "/x"
+        return
+    with pytest.raises(InputRefused):
+        redirected(parse_url("https://a.example/x", HTTP), location)
+
+
+def test_some_addresses_are_for_nobody_and_some_for_the_neighbourhood() -> None:
+    """169.254.169.254 gives a cloud's keys away to whoever asks from inside."""
+    forbidden = ["169.254.169.254", "fe80::1", "224.0.0.1", "ff02::1", "0.0.0.0", "::"]
+    near = ["127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "fd00::1"]
+    assert [host for host in forbidden + near if is_forbidden(Address(host, 80))] == forbidden
+    assert [host for host in [*near, "1.1.1.1", "2606:4700::1"] if is_public(Address(host, 80))] == [
+        "1.1.1.1",
+        "2606:4700::1",
+    ]
+
+
+@given(st.text() | st.text("htp:/@[]?#%.a1 ").map("http://".__add__), st.text())
+def test_any_text_is_a_url_or_refused(text: str, location: str) -> None:
+    """And a URL has what a request line can hold."""
+    with suppress(InputRefused):
+        url = parse_url(text, HTTP)
+        assert url.target.startswith("/")
+        assert (url.target + url.authority).isascii()
+        assert not set(url.target + url.authority) & set(" \r\n\0")
+        without_secrets(location, url)
+        redirected(url, location)
