@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from anabranch.api import InputRefused, Metainfo
+from anabranch.api import InfoHash, InfoHashV2, InputRefused, Magnet, Metainfo
 from anabranch.api.source import Source, resolve
 from origin import Origin
 
@@ -22,21 +26,72 @@ def test_a_torrent_is_named_held_or_is_the_metainfo_itself(origin: Origin, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    "source",
     [
-        ("magnet:?xt=urn:btih:" + "ab" * 20, "magnet links are not supported yet"),
-        ("MAGNET:?xt=urn:btih:" + "ab" * 20, "magnet links are not supported yet"),
-        ("https://example.org/a.torrent", "URLs of .torrent files are not supported yet"),
-        ("http://example.org/a.torrent", "URLs of .torrent files are not supported yet"),
-        ("ab" * 20, "bare info hashes are not supported yet"),
-        ("A" * 32, "bare info hashes are not supported yet"),
+        "magnet:?xt=urn:btih:" + "ab" * 20,
+        "MAGNET:?xt=urn:btih:" + "AB" * 20,
+        "ab" * 20,
+        "AB" * 20,
+        InfoHash(b"\xab" * 20),
     ],
 )
-def test_what_is_not_supported_yet_is_said_to_be_so(source: str, words: str) -> None:
-    """Not "no such file": the user named a source that others know."""
-    with pytest.raises(InputRefused, match=words) as refused:
-        resolve(source)
-    assert source in str(refused.value)
+def test_a_torrent_is_named_by_a_link_or_by_its_bare_hash(source: Source) -> None:
+    """Of either only the name is known."""
+    assert resolve(source) == Magnet(v1=InfoHash(b"\xab" * 20))
+
+
+@pytest.mark.parametrize("source", ["cd" * 32, "magnet:?xt=urn:btmh:1220" + "cd" * 32, InfoHashV2(b"\xcd" * 32)])
+def test_a_v2_hash_names_a_torrent_too(source: Source) -> None:
+    """BEP 52: 32 bytes of SHA-256."""
+    assert resolve(source) == Magnet(v2=InfoHashV2(b"\xcd" * 32))
+
+
+def test_a_bare_hash_may_be_in_base32() -> None:
+    """As old links have it."""
+    assert resolve("A" * 32) == Magnet(v1=InfoHash(bytes(20)))
+
+
+@pytest.mark.parametrize("link", ["magnet:?dn=nothing", "magnet:?xt=urn:btih:00", "magnet:"])
+def test_a_link_that_names_no_torrent_is_refused(link: str) -> None:
+    """In words, not as a missing file."""
+    with pytest.raises(InputRefused, match="magnet link"):
+        resolve(link)
+
+
+def test_a_torrent_file_may_be_fetched_by_its_url(origin: Origin) -> None:
+    """And what goes wrong with that is said with the URL."""
+    with serving({"/a.torrent": origin.torrent, "/junk": b"<html>"}) as base:
+        assert resolve(f"{base}/a.torrent") == origin.metainfo
+        for path, words in [("/junk", "not a torrent file"), ("/none", "404")]:
+            with pytest.raises(InputRefused, match=words) as refused:
+                resolve(f"{base}{path}")
+            assert str(refused.value).startswith(f"{base}{path}: ")
+    with pytest.raises(InputRefused, match="refused"):
+        resolve(f"{base}/a.torrent")
+
+
+@contextmanager
+def serving(files: Mapping[str, bytes]) -> Iterator[str]:
+    """An HTTP server that has these paths. Gives its URL."""
+
+    class Files(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = files.get(self.path)
+            self.send_response(200 if body is not None else 404)
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *args: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_file_that_looks_like_something_else_is_a_file(

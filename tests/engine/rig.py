@@ -17,17 +17,20 @@ from typing import Any, Protocol, TypeVar
 from bitarray import bitarray
 
 from anabranch.engine import adding, asking, closing, membership, receiving, saving, serving, ticking, wanting
+from anabranch.engine.announcing import Announce
 from anabranch.engine.buffers import POOL_SIZE, BufferPool
 from anabranch.engine.candidates import Candidate
 from anabranch.engine.config import Config
 from anabranch.engine.engine import Engine, Limits, Workshop
 from anabranch.engine.events import Event
 from anabranch.engine.feed_io import Feed, Feeds
+from anabranch.engine.ourselves import Ourselves
 from anabranch.engine.state import Peer, Policy, TorrentState
 from anabranch.engine.turn_io import SLICE, Turn
-from anabranch.model import Address, Closed, PeerFault, Priority
+from anabranch.metainfo import Magnet
+from anabranch.model import Address, Closed, Geometry, PeerFault, Priority
 from anabranch.net import Bucket
-from anabranch.storage import ClientStorage, MemoryStorage, SessionStore, session_key
+from anabranch.storage import ClientStorage, MemoryStorage, SessionKey, SessionStore, session_key
 from anabranch.wire import Handshake
 from engine.samples import Held, Sample
 
@@ -102,7 +105,9 @@ class Loop:
 
     def __init__(self) -> None:
         self.calls: deque[Callable[[], None]] = deque()
+        self.ourselves = Ourselves()
         self.asked_to_dial = 0
+        self.announced: list[Announce] = []
 
     def call(self, action: Callable[..., None], *args: object) -> None:
         self.calls.append(partial(action, *args))
@@ -129,6 +134,9 @@ class Loop:
 
     def look_for_peers(self) -> None:
         self.asked_to_dial += 1
+
+    def announce(self, last: Announce) -> None:
+        self.announced.append(last)
 
 
 class End(Protocol):
@@ -190,6 +198,15 @@ class NodeLink:
 
     def pause_reading(self, paused: bool) -> None:
         self.paused = paused
+
+    def learn(self, geometry: Geometry) -> None:
+        try:
+            events = self.peer.talk.learn(geometry)
+            with self.node.engine.turn:
+                receiving.take(self.node.engine, self.peer, events, self.node.engine.clock())
+        except PeerFault as fault:
+            self.close(str(fault))
+        self.node.loop.flush_touched()
 
     def hang_up(self) -> None:
         self.close("closed by the peer")
@@ -300,12 +317,12 @@ class Node:
         policy: Policy | None = None,
         partial: Mapping[int, bytes] | None = None,
         vouched: bitarray | None = None,
+        source: Magnet | None = None,
     ) -> TorrentState:
-        """Add a torrent of which earlier runs, or resume data, left something."""
+        """Add a torrent, perhaps by its link, of which earlier runs, or resume data, left something."""
         engine, home = self.engine, storage or MemoryStorage()
-        torrent = adding.make(
-            content.metainfo, "/data", home, engine.pool, engine.draw, self.forbidden, policy or Policy()
-        )
+        key = SessionKey(content.info_hash, "/data")
+        torrent = adding.make(source or content.metainfo, key, home, engine, self.forbidden, policy or Policy())
         torrent.disk.partial, torrent.disk.vouched = partial or {}, vouched
         sessions = engine.workshop.sessions
         claim = None
@@ -340,7 +357,8 @@ class Node:
         """Make a peer of the other end. Raises PeerFault where it may not join."""
         link = NodeLink(self, other)
         with self.engine.turn:
-            link.peer = membership.join(self.engine, torrent, link, address, theirs, candidate, 42069)
+            met = membership.Met(address, theirs, candidate, None)
+            link.peer = membership.join(self.engine, torrent, link, met, 42069)
         self.ends.append(link)
         self.loop.flush_touched()
         return link

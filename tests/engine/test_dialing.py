@@ -49,7 +49,7 @@ def test_dials_under_way_keep_to_the_torrent_s_budget() -> None:
     assert dialed(node, 2000.0) == []
     for candidate in list(torrent.swarm.candidates._known.values())[:2]:
         with node.engine.turn:
-            dialing.ended(torrent, candidate, 2000.0)
+            dialing.ended(node.engine, torrent, candidate)
     assert len(dialed(node, 2000.0)) == 2
 
 
@@ -72,6 +72,61 @@ def test_the_banned_are_never_dialed() -> None:
     node.engine.banned.add("10.5.0.2")
     assert {dial.candidate.address.host for dial in dialed(node)} == {"10.5.0.1", "10.5.0.3"}
     assert len(torrent.swarm.candidates) == 2
+
+
+def test_torrents_take_turns() -> None:
+    """Ten dials a second for twenty torrents: each dials in its turn, however many candidates the others have."""
+    node = Node(Clock())
+    torrents = [hungry(node, 60, seed=seed) for seed in range(20)]
+    first, second = dialed(node, 1000.0), dialed(node, 1001.0)
+    assert len({dial.torrent for dial in (*first, *second)}) == len(torrents)
+    with node.engine.turn:
+        node.engine.due.lively = {torrents[3]}
+    assert [dial.torrent for dial in dialed(node, 1002.0)] == [torrents[3]] * 10
+
+
+def test_dials_keep_to_the_room_that_the_client_has_for_connections() -> None:
+    """Descriptors are for the disk, too."""
+    node = Node(Clock())
+    hungry(node, 50)
+    with node.engine.turn:
+        assert dialing.choose(node.engine, 1000.0, room=0) == []
+        assert len(dialing.choose(node.engine, 1000.0, room=3)) == 3
+
+
+def test_a_paused_torrent_among_hundreds_leaves_the_whole_budget_to_the_active_one() -> None:
+    """W37: 500 paused and one that is active."""
+    node = Node(Clock())
+    torrents = [hungry(node, 2, seed=seed % 250 + 1, most=0) for seed in range(20)]
+    active = hungry(node, 60)
+    node.engine.limits.dials.set_rate(1000.0, 1000.0, 1000.0)
+    dials = dialed(node, 1010.0)
+    assert len(dials) == 25
+    assert {dial.torrent for dial in dials} == {active}
+    assert not any(torrent.swarm.dialing for torrent in torrents)
+
+
+def test_ourselves_are_never_dialed() -> None:
+    """Neither where we listen, nor where our own peer id once answered."""
+    node = Node(Clock())
+    torrent = hungry(node, 4)
+    node.loop.ourselves.listen([Address("10.5.0.2", 6881)])
+    node.loop.ourselves.learn(Address("10.5.0.3", 6881))
+    assert {dial.candidate.address.host for dial in dialed(node)} == {"10.5.0.1", "10.5.0.4"}
+    assert len(torrent.swarm.candidates) == 2
+
+
+def test_a_dial_that_found_a_peer_which_is_there_already_is_no_failure() -> None:
+    """The candidate is that peer's from then on, and not dialed again while it is there."""
+    node = Node(Clock())
+    torrent = hungry(node, 1)
+    [dial] = dialed(node)
+    Remote(node, torrent, CONTENT, pieces=[], candidate=dial.candidate)
+    with node.engine.turn:
+        dialing.ended(node.engine, torrent, dial.candidate)
+    assert torrent.swarm.dialing == 0
+    assert dial.candidate.engaged
+    assert dialed(node, 2000.0) == []
 
 
 @pytest.mark.parametrize(("v6", "host"), [(False, "10.5.0.1"), (True, "2001:db8::1")])
@@ -147,12 +202,11 @@ def test_a_seed_dials_those_who_are_not_seeds() -> None:
 
 def test_a_failed_dial_waits_before_the_next() -> None:
     """Two seconds, then four ..."""
-    node = Node(Clock())
+    node = Node(clock := Clock())
     torrent = hungry(node, 1)
-    now = 1000.0
     for pause in (2, 4, 8, 16):
-        [dial] = dialed(node, now)
+        [dial] = dialed(node)
         with node.engine.turn:
-            dialing.ended(torrent, dial.candidate, now)
-        assert dialed(node, now + pause - 0.1) == []
-        now += pause
+            dialing.ended(node.engine, torrent, dial.candidate)
+        assert dialed(node, clock.now + pause - 0.1) == []
+        clock.now += pause

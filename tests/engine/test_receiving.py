@@ -252,7 +252,7 @@ def test_where_an_incoming_peer_listens_is_remembered() -> None:
     near, _ = connect(node, torrent, other, theirs)
     node.settle()
     [candidate] = torrent.swarm.candidates._known.values()
-    assert candidate.source == "incoming"
+    assert candidate.sources == {"incoming"}
     assert candidate.address.port == 42069
     assert candidate.engaged
     near.close("gone")

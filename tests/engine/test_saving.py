@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from anabranch.bencode import decode, encode
 from anabranch.engine.adding import make
-from anabranch.engine.buffers import BufferPool
 from anabranch.engine.saving import partial_pieces, resume_data, take_resume
 from anabranch.engine.state import Policy, TorrentState
 from anabranch.engine.wanting import allow_download
 from anabranch.model import BLOCK_SIZE, InputRefused, Priority
-from anabranch.storage import MemoryStorage, SessionStore
+from anabranch.storage import MemoryStorage, SessionKey, SessionStore
 from engine.remotes import Remote, half_written
 from engine.rig import Clock, Node, run
 from engine.samples import Faults, PlainStorage, Sample, sample
@@ -25,7 +24,9 @@ CONTENT = sample(files=(70_000, 70_000, 5), blocks=4)
 
 
 def unknown(content: Sample = CONTENT) -> TorrentState:
-    return make(content.metainfo, "/else", MemoryStorage(), BufferPool(), lambda n: 0, lambda: False, Policy())
+    node = Node(Clock())
+    key = SessionKey(content.info_hash, "/else")
+    return make(content.metainfo, key, MemoryStorage(), node.engine, node.forbidden, Policy())
 
 
 def half_done() -> tuple[Node, TorrentState]:

@@ -1,12 +1,13 @@
 """The public door: a client, its torrents with files, pieces and readers, events, and what a storage is."""
 
-from anabranch.engine import Config, Feed, LockDebug, PeerStats, Signal, TorrentStats, events
-from anabranch.metainfo import Info, Metainfo, MetainfoError, create
+from anabranch.engine import Config, Encryption, Feed, LockDebug, PeerStats, Signal, TorrentStats, events
+from anabranch.metainfo import Info, Magnet, Metainfo, MetainfoError, create
 from anabranch.model import (
     VERSION,
     Address,
     Closed,
     InfoHash,
+    InfoHashV2,
     InputRefused,
     Misused,
     Priority,
@@ -20,6 +21,7 @@ from anabranch.streaming import Reader
 from .client import Client, ClientStats
 from .file import File
 from .piece import Piece, PieceState
+from .source import Source, resolve
 from .torrent import Torrent
 
 __all__ = [
@@ -31,14 +33,17 @@ __all__ = [
     "Closed",
     "Completion",
     "Config",
+    "Encryption",
     "Feed",
     "File",
     "Identity",
     "Info",
     "InfoHash",
+    "InfoHashV2",
     "InputRefused",
     "Layout",
     "LockDebug",
+    "Magnet",
     "Metainfo",
     "MetainfoError",
     "Misused",
@@ -49,6 +54,7 @@ __all__ = [
     "Priority",
     "Reader",
     "Signal",
+    "Source",
     "StorageFailed",
     "Torrent",
     "TorrentError",
@@ -56,4 +62,5 @@ __all__ = [
     "TorrentStorage",
     "create",
     "events",
+    "resolve",
 ]

@@ -19,7 +19,7 @@ from anabranch.engine import (
     TorrentStats,
     stats_of,
 )
-from anabranch.model import Address, InfoHash, InputRefused
+from anabranch.model import Address, InfoHash, InfoHashV2, InputRefused
 from anabranch.storage import ClientStorage
 
 from .source import Source, resolve
@@ -100,7 +100,8 @@ class Client:
         Reads state from the disk: in a task, use `await asyncio.to_thread(client.add, ...)`.
 
         Args:
-            source: Path of a .torrent file, its bytes, or a Metainfo.
+            source: Path of a .torrent file, its bytes, or a Metainfo; a magnet link, as text or Magnet; or a bare info
+                hash, as text or InfoHash. Of the last two only the name is known at first: see `got_info`.
             data_dir: Where its files are; the client's unless given.
             storage: A storage of your own.
             resume: What Torrent.resume_data() gave on another machine; its files are believed but for their sizes.
@@ -135,17 +136,21 @@ class Client:
             return [Torrent(self._core, state) for state in self._core.engine.torrents.values()]
 
     def get(self, info_hash: InfoHash | str | bytes) -> Torrent | None:
-        """The torrent of that info hash (20 bytes, or 40 hex digits), if it is there.
+        """The torrent of that info hash, if it is there: 20 bytes or 40 hex digits, of v2 32 bytes or 64 digits, too.
 
         Raises:
             InputRefused: not an info hash.
         """
         try:
-            key = InfoHash.parse(info_hash) if isinstance(info_hash, str) else InfoHash(info_hash)
+            if len(info_hash) in (32, 64):
+                v2 = InfoHashV2.parse(info_hash) if isinstance(info_hash, str) else InfoHashV2(info_hash)
+                key = v2.truncated
+            else:
+                key = InfoHash.parse(info_hash) if isinstance(info_hash, str) else InfoHash(info_hash)
         except ValueError as bad:
             raise InputRefused(str(bad)) from bad
         with self._core.turn:
-            state = self._core.engine.torrents.get(key)
+            state = self._core.engine.directory.get(key)
         return Torrent(self._core, state) if state is not None else None
 
     @property

@@ -20,9 +20,10 @@ from anabranch.engine import (
     set_max_connections,
     stats_of,
     want_check,
+    want_when_known,
 )
-from anabranch.metainfo import Info, Metainfo
-from anabranch.model import Address, InfoHash, InputRefused, Priority, all_pieces, canonical_host
+from anabranch.metainfo import Info, Magnet, Metainfo
+from anabranch.model import Address, InfoHash, InputRefused, Misused, Priority, all_pieces, canonical_host
 from anabranch.streaming import Reader
 
 from .file import File
@@ -66,23 +67,41 @@ class Torrent:
 
     @property
     def metainfo(self) -> Metainfo:
-        """What its .torrent file says; `.raw` are the file's bytes."""
+        """What its .torrent file says; `.raw` are the file's bytes. Of a magnet link, once `got_info` is set.
+
+        Raises:
+            Misused: the info dictionary has not come yet: wait for `got_info`.
+        """
+        if self.magnet_only:
+            raise Misused("the torrent's info dictionary has not come yet: wait for got_info")
         return self._state.metainfo
 
     @property
+    def magnet_only(self) -> bool:
+        """Whether only its name is known, and what it holds is still to come from peers."""
+        return not self._state.pieces.learned
+
+    @property
+    def magnet(self) -> Magnet:
+        """The link that names it."""
+        if self.magnet_only:
+            return Magnet.parse(self._state.metainfo.raw.decode())
+        return Magnet.of(self._state.metainfo)
+
+    @property
     def info(self) -> Info:
-        """The info dictionary."""
-        return self._state.metainfo.info
+        """The info dictionary. Raises Misused while it has not come: wait for `got_info`."""
+        return self.metainfo.info
 
     @property
     def name(self) -> str:
-        """Its name, safe as a file name."""
-        return self.info.name
+        """Its name, safe as a file name; before `got_info`, what the magnet link calls it, or its hash."""
+        return self._state.metainfo.info.name
 
     @property
     def length(self) -> int:
-        """Length of all content in bytes."""
-        return self.info.geometry.total
+        """Length of all content in bytes; 0 before `got_info`."""
+        return self._state.metainfo.info.geometry.total
 
     @property
     def data_dir(self) -> str:
@@ -91,13 +110,13 @@ class Torrent:
 
     @property
     def files(self) -> list[File]:
-        """Its files, in the torrent's order."""
-        return [File(self._core, self._state, index) for index in range(len(self.info.files))]
+        """Its files, in the torrent's order; none before `got_info`."""
+        return [File(self._core, self._state, index) for index in range(len(self._state.metainfo.info.files))]
 
     @property
     def piece_count(self) -> int:
-        """How many pieces it has."""
-        return self.info.geometry.piece_count
+        """How many pieces it has; 0 before `got_info`."""
+        return self._state.metainfo.info.geometry.piece_count
 
     def piece(self, index: int) -> Piece:
         """One of its pieces. Raises ValueError for a number that none has."""
@@ -120,7 +139,13 @@ class Torrent:
     # What is wanted of it.
 
     def download_all(self) -> None:
-        """Want every file that is not wanted already."""
+        """Want every file that is not wanted already; before `got_info`, as soon as there are files.
+
+        Of a magnet link that selects files (BEP 53), those are all that is wanted.
+        """
+        with self._core.turn:
+            if want_when_known(self._state):
+                return
         self.set_priorities([max(priority, Priority.NORMAL) for priority in self._state.worth.of_file])
 
     def set_priorities(self, priorities: Sequence[Priority]) -> None:
@@ -130,8 +155,8 @@ class Torrent:
             InputRefused: not one priority for each file.
         """
         wishes = [Priority(priority) for priority in priorities]
-        if len(wishes) != len(self.info.files):
-            raise InputRefused(f"{len(wishes)} priorities for {len(self.info.files)} files")
+        if len(wishes) != len(self._state.metainfo.info.files):
+            raise InputRefused(f"{len(wishes)} priorities for {len(self._state.metainfo.info.files)} files")
         worth = self._state.worth.of_all(wishes)
         with self._core.turn:
             choose_files(self._core.engine, self._state, wishes, worth)

@@ -22,7 +22,8 @@ FAILED, MISUSED = 1, 2
 
 _GROUPS = (
     ("Move data", ("download", "seed")),
-    ("Torrent files", ("create", "show", "verify")),
+    ("Torrent files", ("create", "show", "magnet", "verify")),
+    ("Trackers", ("announce", "scrape")),
     ("See it work", ("demo",)),
 )
 
@@ -111,14 +112,15 @@ Examples:
   anabranch create photos
   anabranch create disk.iso -o disk.torrent --piece-length 1M --private \\
       --tracker https://tracker.example/announce
+  anabranch create photos --hybrid               for clients of both versions
 """
 )
 @click.argument("path")
 @click.option("-o", "--output", metavar="FILE", help="The file to write, or its directory. Default: NAME.torrent here.")
 @click.option("--piece-length", metavar="N", callback=options.piece_length, help="Power of two from 16K to 256M.")
-@click.option("--v1", "version", flag_value="v1", default=True, help="BitTorrent v1 (default).")
-@click.option("--v2", "version", flag_value="v2", help="Not there yet.")
-@click.option("--hybrid", "version", flag_value="hybrid", help="Not there yet.")
+@click.option("--v1", is_flag=True, help="For BitTorrent v1 (default), which every client has.")
+@click.option("--v2", is_flag=True, help="For BitTorrent v2: a hash tree for every file.")
+@click.option("--hybrid", is_flag=True, help="For both in one; every file is padded to whole pieces.")
 @click.option("--tracker", metavar="URL", multiple=True, help="Announce URL, best first. May be repeated.")
 @click.option("--webseed", metavar="URL", multiple=True, help="HTTP server with the content. May be repeated.")
 @click.option("--private", is_flag=True, help="Find peers by the trackers only.")
@@ -127,16 +129,15 @@ Examples:
 @click.option("--name", metavar="NAME", help="What the torrent is called. Default: the name of PATH.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @options.log_options
-def create(path: str, version: str, tracker: tuple[str, ...], webseed: tuple[str, ...], **given: Any) -> int:
+def create(v1: bool, v2: bool, hybrid: bool, tracker: tuple[str, ...], webseed: tuple[str, ...], **given: Any) -> int:
     """Make a .torrent file of a file or folder.
 
     A file of that name is replaced, in one step, once everything is hashed.
     """
-    if version != "v1":
-        raise options.missing(f"{version} torrents are")
+    version = options.the_version(v1, v2, hybrid)
     from .making import Making, make
 
-    return make(Making(path=path, trackers=tracker, webseeds=webseed, **given))
+    return make(Making(version=version, trackers=tracker, webseeds=webseed, **given))
 
 
 @commands.command()
@@ -144,10 +145,31 @@ def create(path: str, version: str, tracker: tuple[str, ...], webseed: tuple[str
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @options.log_options
 def show(source: str, as_json: bool) -> int:
-    """Print what a .torrent file says: files, hash, trackers, sizes."""
+    """Print what a .torrent file says: files, hashes, trackers, sizes.
+
+    SOURCE may also be a magnet link.
+    """
     from .show import show as run
 
     return run(source, as_json)
+
+
+@commands.command(
+    epilog="""\b
+Example:
+  anabranch magnet photos.torrent
+"""
+)
+@click.argument("file")
+@options.log_options
+def magnet(file: str) -> int:
+    """Print the magnet link to what a .torrent file holds.
+
+    With its name, trackers and web seeds. Mind that private trackers' URLs have your passkey in them.
+    """
+    from .linking import link
+
+    return link(file)
 
 
 @commands.command(
@@ -177,6 +199,50 @@ def verify(torrent: str, data_dir: str, storage: str, quiet: bool) -> int:
     from .verifying import verify as run
 
     return run(torrent, data_dir, quiet)
+
+
+@commands.command(
+    epilog="""\b
+Examples:
+  anabranch announce udp://tracker.example:6969/announce debian.iso.torrent
+  anabranch announce https://tracker.example/announce 0123456789abcdef0123456789abcdef01234567 --json
+"""
+)
+@click.argument("tracker")
+@click.argument("torrent", metavar="HASH")
+@click.option("--port", type=click.IntRange(1, 65535), default=42069, help="Where we listen. Default: 42069.")
+@click.option(
+    "--event",
+    type=click.Choice(["started", "completed", "stopped", "none"]),
+    default="none",
+    help="What happened. Default: none, as in between.",
+)
+@click.option("--numwant", type=click.IntRange(0, 10000), default=200, help="How many peers to ask for. Default: 200.")
+@click.option("--left", type=click.IntRange(0), metavar="N", help="Bytes we lack. Default: all, where that is known.")
+@options.asking_options
+def announce(**given: Any) -> int:
+    """Ask a tracker for peers.
+
+    HASH is an info hash (hex or base32), a magnet link or a .torrent file. The tracker may list this machine as a peer
+    until its interval is over; `--event stopped` takes that back.
+    """
+    from .asking import Asking, ask_for_peers
+
+    return ask_for_peers(Asking(**given))
+
+
+@commands.command()
+@click.argument("tracker")
+@click.argument("torrents", metavar="HASH...", nargs=-1, required=True)
+@options.asking_options
+def scrape(tracker: str, torrents: tuple[str, ...], bind: tuple[str, ...], json: bool) -> int:
+    """Ask a tracker how many peers torrents have.
+
+    HASH is an info hash (hex or base32), a magnet link or a .torrent file. Exit code 1 where the tracker knows none.
+    """
+    from .asking import ask_for_numbers
+
+    return ask_for_numbers(tracker, torrents, bind, json)
 
 
 @commands.command()

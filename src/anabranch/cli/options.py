@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -80,6 +80,8 @@ class Wishes:
     json: bool
     quiet: bool
     seed: bool
+    encryption: str = "prefer"
+    no_trackers: bool = False
     select: tuple[str, ...] = ()
 
 
@@ -88,18 +90,28 @@ def missing(what: str) -> click.UsageError:
     return click.UsageError(f"{what} not there yet in this version")
 
 
-def check_source(text: str) -> None:
-    """Refuse what will name a torrent one day: magnet links, URLs, info hashes. A file of that name is a file."""
+def is_magnet(text: str) -> bool:
+    """Whether this is meant as a magnet link. A file of that name is a file."""
     from os.path import exists
 
-    lower = text.lower()
-    for kind, is_one in (
-        ("magnet links are", lower.startswith("magnet:")),
-        ("URLs of torrents are", lower.startswith(("http://", "https://"))),
-        ("bare info hashes are", bool(re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}|[a-z2-7]{32}", lower))),
-    ):
-        if is_one and not exists(text):
-            raise missing(f"{text[:60]}: {kind}")
+    return text.strip().lower().startswith("magnet:") and not exists(text)
+
+
+def the_version(v1: bool, v2: bool, hybrid: bool) -> Literal["v1", "v2", "hybrid"]:
+    """The one version of the protocol that was asked for; v1 where none was."""
+    if v1 + v2 + hybrid > 1:
+        raise click.UsageError("of --v1, --v2 and --hybrid only one can be made at a time")
+    return "hybrid" if hybrid else "v2" if v2 else "v1"
+
+
+def check_source(text: str) -> None:
+    """Refuse what names a torrent without holding it, where a file is due. A file of that name is a file."""
+    from os.path import exists
+
+    from anabranch.metainfo import names_no_file
+
+    if names_no_file(text) and not exists(text):
+        raise click.UsageError(f"{text[:60]}: a .torrent file is due here")
 
 
 def _refuse(what: str) -> Callable[[click.Context, click.Parameter, Any], None]:
@@ -108,11 +120,6 @@ def _refuse(what: str) -> Callable[[click.Context, click.Parameter, Any], None]:
             raise missing(what)
 
     return look
-
-
-def _encryption(ctx: click.Context, param: click.Parameter, value: str) -> None:
-    if value != "off":
-        raise missing(f"encryption ({value}) is")
 
 
 def storage_kind(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -146,6 +153,14 @@ def log_options(command: F) -> F:
 
 def _off(part: str, what: str) -> Callable[[F], F]:
     return click.option(f"--no-{part}", is_flag=True, expose_value=False, help=f"Without {what} (not there yet).")
+
+
+def asking_options(command: F) -> F:
+    """The options that announce and scrape share."""
+    command = click.option("--json", is_flag=True, help="One JSON object per line on stdout.")(log_options(command))
+    return click.option(
+        "--bind", metavar="ADDR", multiple=True, callback=_addresses, help="Address to ask from. May be repeated."
+    )(command)
 
 
 def network_options(command: F) -> F:
@@ -184,10 +199,8 @@ def network_options(command: F) -> F:
         click.option(
             "--encryption",
             type=click.Choice(["off", "allow", "prefer", "require"]),
-            default="off",
-            callback=_encryption,
-            expose_value=False,
-            help="There is only off.",
+            default="prefer",
+            help="off; allow: dial in clear first; prefer: obfuscated first (default); require: RC4 or nothing.",
         ),
         _off("dht", "the DHT"),
         _off("pex", "peer exchange"),
@@ -200,7 +213,7 @@ def network_options(command: F) -> F:
             expose_value=False,
             help="Refused: there is nothing but TCP.",
         ),
-        _off("trackers", "trackers"),
+        click.option("--no-trackers", is_flag=True, help="Announce to no tracker."),
         _off("webseeds", "web seeds"),
         _off("portmap", "port mapping"),
         log_options,

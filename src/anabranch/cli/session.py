@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from anabranch.api import Client, Config, Metainfo, Torrent, TorrentError, TorrentStats, events
-from anabranch.metainfo import load
+from anabranch.api import Client, Config, Magnet, Metainfo, Torrent, TorrentError, TorrentStats, events
+from anabranch.api import resolve as resolve_source
 from anabranch.model import InfoHash
 from anabranch.net import resolve
 
 from . import words
 from .interrupt import INTERRUPTED, Interrupt
-from .options import Wishes, check_source
+from .options import Wishes
 from .views import Row, View
 
 DONE = 0
@@ -33,6 +33,7 @@ class CommandFailed(TorrentError):
 class Phase(Enum):
     """How far a torrent is on its way to being used."""
 
+    TO_LEARN = 0  # only its name is known
     TO_VERIFY = 1  # opening; then everything will be hashed, because the user wished it
     TO_CHECK = 2  # what nobody knows of is being hashed, or everything
     READY = 3
@@ -45,6 +46,7 @@ class Watched:
     torrent: Torrent
     phase: Phase
     verifies: bool
+    after: Phase  # what follows when its files are known
     wanted: int = 0  # bytes of the files that are wanted
     faults: set[str] = field(default_factory=set)  # said since it last went well
     recovered: float = 0.0  # when that was heard; pictures of before show the fault still
@@ -52,15 +54,22 @@ class Watched:
     since: float = field(default_factory=time.monotonic)
 
 
-def load_all(sources: Sequence[str]) -> list[Metainfo]:
-    """Read all torrents before anything is begun; one that is named twice counts once. Raises MetainfoError."""
+def load_all(sources: Sequence[str]) -> list[Metainfo | Magnet]:
+    """Read all torrents before anything is begun; one that is named twice counts once. Raises InputRefused."""
+    found: dict[InfoHash, Metainfo | Magnet] = {}
     for source in sources:
-        check_source(source)
-    found: dict[InfoHash, Metainfo] = {}
-    for source in sources:
-        metainfo = load(source)
-        found.setdefault(metainfo.info.info_hash, metainfo)
+        known = resolve_source(source)
+        for name in names_of(known):
+            if name in found:
+                break
+        else:
+            found[names_of(known)[0]] = known
     return list(found.values())
+
+
+def names_of(source: Metainfo | Magnet) -> tuple[InfoHash, ...]:
+    """The info hashes that a torrent is known by."""
+    return source.swarm_hashes if isinstance(source, Magnet) else source.info.swarm_hashes
 
 
 def config_of(wishes: Wishes) -> Config:
@@ -76,6 +85,8 @@ def config_of(wishes: Wishes) -> Config:
         upload_rate=wishes.limit_up,
         established_connections=wishes.max_peers or Config.established_connections,
         seed=wishes.seed,
+        encryption=wishes.encryption,
+        disable_trackers=wishes.no_trackers,
     )
 
 
@@ -108,24 +119,34 @@ class Session:
         self._feed = self.client.events()
         self.watched: dict[InfoHash, Watched] = {}
 
-    def add(self, metainfo: Metainfo, *, download: bool, check_first: bool) -> None:
+    def add(self, source: Metainfo | Magnet, *, download: bool, check_first: bool) -> None:
         """Make a torrent known; peers are given to it at once.
 
         Args:
-            metainfo: The torrent.
+            source: What is known of it.
             download: Whether it may ask for data once it is ready.
             check_first: It is ready only when what is on disk is known.
         """
         verify = self._wishes.verify
-        torrent = self.client.add(metainfo, check=not verify, download=download and not verify)
+        torrent = self.client.add(source, check=not verify, download=download and not verify)
         torrent.allow_download(download and not verify)  # whatever a former run kept of these
         torrent.allow_upload(True)
-        info = metainfo.info
         listen = [str(one) for one in self.client.listen_addresses]
-        self.view.tell("added", info.info_hash, name=info.name, listen=listen, cpu=round(time.process_time(), 3))
+        self.view.tell("added", torrent.info_hash, name=torrent.name, listen=listen, cpu=round(time.process_time(), 3))
+        after = Phase.TO_VERIFY if verify else Phase.TO_CHECK if check_first else Phase.READY
+        watched = self.watched[torrent.info_hash] = Watched(torrent, Phase.TO_LEARN, verify, after)
+        torrent.add_peers(self._peers)
+        self._learn(watched)
+
+    def _learn(self, watched: Watched) -> None:
+        """Tell what the torrent holds, once that is known, and go on."""
+        torrent = watched.torrent
+        if torrent.magnet_only:
+            return
+        info = torrent.info
         self.view.tell(
             "metadata",
-            info.info_hash,
+            torrent.info_hash,
             name=info.name,
             length=torrent.length,
             piece_length=info.geometry.piece_length,
@@ -133,10 +154,8 @@ class Session:
             files=len(info.files),
             private=info.private,
         )
-        phase = Phase.TO_VERIFY if verify else Phase.TO_CHECK if check_first else Phase.READY
-        watched = self.watched[info.info_hash] = Watched(torrent, phase, verify)
-        torrent.add_peers(self._peers)
-        if phase is Phase.READY:
+        watched.phase = watched.after
+        if watched.phase is Phase.READY:
             self._ready(watched)
 
     def run(self, ended: Callable[[], bool]) -> int:
@@ -172,7 +191,9 @@ class Session:
     def _look(self, watched: Watched, picture: TorrentStats) -> None:
         torrent = watched.torrent
         self._look_at_fault(watched, picture)
-        if watched.phase is not Phase.READY and torrent.checked.is_set:
+        if watched.phase is Phase.TO_LEARN:
+            self._learn(watched)
+        elif watched.phase is not Phase.READY and torrent.checked.is_set:
             if watched.phase is Phase.TO_VERIFY:
                 watched.phase = Phase.TO_CHECK
                 torrent.verify()
@@ -209,17 +230,31 @@ class Session:
                     self.view.tell("peer_lost", event.torrent, address=str(event.peer), reason=event.reason)
                 case events.PieceFailed():
                     self.view.tell("piece_failed", event.torrent, piece=event.piece)
+                case events.TrackerReplied():
+                    self.view.tell(
+                        "tracker",
+                        event.torrent,
+                        tracker=event.tracker,
+                        peers=event.peers,
+                        seeders=event.seeders,
+                        leechers=event.leechers,
+                    )
+                case events.TrackerFailed():
+                    line = f"tracker {event.tracker}: {event.reason}"
+                    self.view.tell("tracker_failed", event.torrent, line, tracker=event.tracker, reason=event.reason)
                 case events.PeerBanned():
                     self.view.tell("banned", event.torrent, host=event.host, piece=event.piece)
 
     def _row(self, watched: Watched, picture: TorrentStats) -> Row:
         total = picture.wanted
         done = total - picture.wanted_left
-        if not total:
+        if picture.stage == "learning":
+            total = done = 0
+        elif not total:
             total = picture.length
             done = min(picture.pieces_complete * watched.torrent.info.geometry.piece_length, total)
-        share = done / total if total else 1.0
         stage = picture.stage
+        share = done / total if total else float(stage != "learning")
         left = None
         if stage == "checking":
             share = picture.checked
@@ -243,6 +278,8 @@ class Session:
         )
 
     def _state(self, watched: Watched, picture: TorrentStats, stage: str, left: float | None) -> str:
+        if stage == "learning":
+            return "metadata" if picture.peers else "no peers"
         if stage != "live":
             return stage
         if watched.complete or not picture.wanted_left:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
-from anabranch.api import Metainfo, Priority
+from anabranch.api import Magnet, Metainfo, Priority
 from anabranch.metainfo import printable
 from anabranch.model import InfoHash
 
@@ -23,11 +23,14 @@ _NAMES_SHOWN = 10  # files named when a pattern matches none
 def download(wishes: Wishes) -> int:
     """Fetch torrents. Answers the exit code; raises TorrentError."""
     torrents = load_all(wishes.sources)
-    selections = {one.info.info_hash: selection(one, wishes.select) for one in torrents}
+    for one in torrents:  # a pattern that matches nothing is said before anything is begun
+        if isinstance(one, Metainfo):
+            selection(one, wishes.select)
+    ranges = {name: one.select for one in torrents if isinstance(one, Magnet) for name in one.swarm_hashes}
 
     def ready(watched: Watched) -> None:
         torrent = watched.torrent
-        chosen = selections[torrent.info_hash]
+        chosen = selection(torrent.metainfo, wishes.select, ranges.get(torrent.info_hash))
         files = torrent.info.files
         watched.wanted = sum(file.length for file in files if file.index in chosen and not file.pad)
         torrent.set_priorities(
@@ -105,27 +108,35 @@ def seed(wishes: Wishes) -> int:
 
 
 def _run(
-    session: Session, torrents: Sequence[Metainfo], interrupt: Interrupt, ended: Callable[[], bool], *, download: bool
+    session: Session,
+    torrents: Sequence[Metainfo | Magnet],
+    interrupt: Interrupt,
+    ended: Callable[[], bool],
+    *,
+    download: bool,
 ) -> int:
     try:
-        for metainfo in torrents:
+        for source in torrents:
             if interrupt.seen:
                 break
-            session.add(metainfo, download=download, check_first=not download)
+            session.add(source, download=download, check_first=not download)
         return session.run(ended)
     finally:
         session.close()
 
 
-def selection(metainfo: Metainfo, patterns: Sequence[str]) -> set[int]:
+def selection(metainfo: Metainfo, patterns: Sequence[str], ranges: Sequence[tuple[int, int]] | None = None) -> set[int]:
     """The numbers of the files that a pattern matches: by the path below the torrent's folder, or the whole path.
+
+    Without patterns, those that a magnet link selects by their numbers (BEP 53), or all.
 
     Raises:
         CommandFailed: there are patterns, and no file matches any.
     """
     files = metainfo.info.files
     if not patterns:
-        return {file.index for file in files}
+        chosen = {file.index for file in files}
+        return chosen if ranges is None else {one for one in chosen if any(a <= one <= b for a, b in ranges)}
     found = {
         file.index
         for file in files

@@ -8,8 +8,10 @@ from . import events
 from .checking import want_check
 from .config import Config
 from .core_io import Core, default_state_dir
+from .encryption import Encryption
 from .events import Event
 from .feed_io import Feed
+from .learning import want_when_known
 from .reading import Availability, move_reader, read_verified, stop_waiting, wait_for
 from .saving import resume_data
 from .signals_io import Signal
@@ -23,6 +25,7 @@ __all__ = [
     "Availability",
     "Config",
     "Core",
+    "Encryption",
     "Event",
     "Feed",
     "LockDebug",
@@ -49,4 +52,5 @@ __all__ = [
     "stop_waiting",
     "wait_for",
     "want_check",
+    "want_when_known",
 ]

@@ -7,42 +7,60 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from anabranch.metainfo import Metainfo
+from anabranch.metainfo import Magnet, Metainfo
 from anabranch.model import Priority, no_pieces
-from anabranch.storage import Claim, ClientStorage, SavedTorrent
+from anabranch.storage import Claim, ClientStorage, SavedTorrent, SessionKey
 
-from . import events
-from .buffers import BufferPool
+from . import announcing, events, exchanging, learning
 from .engine import Engine
-from .files import Worth
 from .opening import open_storage
-from .pieces import PieceTable
 from .signals_io import Signal
+from .stage import Learning
 from .state import Checks, Disk, Holding, Policy, Signals, TorrentState
 
 
+def parse_source(saved: bytes) -> Metainfo | Magnet:
+    """What a session remembers a torrent by. Raises MetainfoError."""
+    return Magnet.parse(saved.decode()) if saved.startswith(b"magnet:") else Metainfo.parse(saved)
+
+
+def better_known(magnet: Magnet, saved: bytes) -> Metainfo | Magnet:
+    """What an earlier run has learned of a torrent that is added by its name again."""
+    known = parse_source(saved)
+    return magnet if isinstance(known, Magnet) else known
+
+
 def make(
-    metainfo: Metainfo,
-    data_path: str,
+    source: Metainfo | Magnet,
+    key: SessionKey,
     home: ClientStorage,
-    pool: BufferPool,
-    draw: Callable[[int], int],
+    engine: Engine,
     forbidden: Callable[[], bool],
     policy: Policy,
 ) -> TorrentState:
-    """A torrent that nothing is known of."""
-    info = metainfo.info
-    return TorrentState(
-        info_hash=info.info_hash,
-        metainfo=metainfo,
-        data_path=data_path,
-        pieces=PieceTable(info.geometry, draw),
-        worth=Worth(info.geometry, info.files),
-        holding=Holding(pool.stretch_size(info.geometry)),
-        signals=Signals(Signal(forbidden), Signal(forbidden), Signal(forbidden), Signal(forbidden)),
-        disk=Disk(home, Checks(no_pieces(info.geometry.piece_count))),
-        policy=policy,
+    """A torrent that nothing is known of but what the source says. Looks at the disk."""
+    magnet = source if isinstance(source, Magnet) else None
+    known = learning.read(
+        source if isinstance(source, Metainfo) else learning.placeholder(source), key.data_path, engine.draw
     )
+    known.pieces.learned = magnet is None
+    torrent = TorrentState(
+        info_hash=key.info_hash,
+        metainfo=known.metainfo,
+        data_path=key.data_path,
+        pieces=known.pieces,
+        worth=known.worth,
+        holding=Holding(engine.pool.stretch_size(known.pieces.geometry)),
+        signals=Signals(Signal(forbidden), Signal(forbidden), Signal(forbidden), Signal(forbidden)),
+        disk=Disk(home, Checks(no_pieces(known.pieces.geometry.piece_count))),
+        policy=policy,
+        exchange=known.exchange,
+    )
+    if magnet is not None:
+        torrent.stage = Learning(learning.fetch_for(magnet), magnet.select)
+    elif exchanging.needed(torrent):
+        torrent.stage = Learning(None)
+    return torrent
 
 
 def take_over(torrent: TorrentState, saved: SavedTorrent) -> None:
@@ -68,6 +86,13 @@ def register(engine: Engine, torrent: TorrentState, claim: Claim | None) -> None
     torrent.disk.claim = claim
     torrent.disk.dirty = True
     engine.torrents[torrent.info_hash] = torrent
-    engine.turn.outbox("signal", torrent.signals.got_info, torrent.signals.got_info.set)
+    engine.directory.add(torrent)
     engine.tell(events.TorrentAdded(torrent.info_hash))
-    open_storage(engine, torrent)
+    if torrent.pieces.learned:
+        engine.turn.outbox("signal", torrent.signals.got_info, torrent.signals.got_info.set)
+    if isinstance(torrent.stage, Learning):
+        engine.due.lively.add(torrent)
+        announcing.begin(engine, torrent)
+        engine.turn.outbox("dial", engine, engine.network.look_for_peers)
+    else:
+        open_storage(engine, torrent)

@@ -66,7 +66,7 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
     if not may_ask(peer) or now < peer.flow.resting_until:
         return
     talk = peer.talk
-    size = peer.window.size(peer.reqq)
+    size = peer.window.size(peer.profile.reqq)
     outstanding = talk.outstanding
     room = size - outstanding
     if room <= 0 or (outstanding and room * 8 < size):

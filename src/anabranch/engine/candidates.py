@@ -1,15 +1,35 @@
-"""The addresses that a torrent may dial, where each is known from, and when it may be tried again."""
+"""The addresses that a torrent may dial, where each is known from, in which order, and when it may be tried again.
+
+Whom the user gave comes first, then who failed least, then who has the greater canonical priority (BEP 40), then who
+became known first. The order is made when somebody asks for it: a torrent that dials nobody pays nothing.
+"""
 
 from __future__ import annotations
 
+from bisect import insort
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from math import inf
 
 from anabranch.model import Address
+from anabranch.net import why_not_dialed
+
+from .ourselves import Ourselves
 
 MOST = 500  # candidates of a torrent (the Go engine's TorrentPeersHighWater)
 _FIRST_PAUSE = 2.0  # seconds after the first failure; doubled by each further one
 _LONGEST_PAUSE = 300.0  # seconds
 _PATIENCE = 8  # failures after which a candidate that nobody vouches for is forgotten
+_DISTRUST: Mapping[str, int] = {  # by source; in a full list the greater makes room for the smaller
+    "user": 0,
+    "incoming": 1,  # it spoke to us
+    "magnet": 2,
+    "tracker": 3,
+    "lsd": 3,
+    "dht": 4,
+    "pex": 5,  # any peer may tell any address
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -18,32 +38,76 @@ class Candidate:
 
     Args:
         address: Where to dial.
-        source: Who told us: "user", "incoming", later "tracker", "dht", "pex", "lsd".
+        sources: Who told us: "user", "incoming", "magnet", "tracker", "lsd", "dht", "pex".
     """
 
     address: Address
-    source: str
+    sources: set[str]
     failures: int = 0
     not_before: float = 0.0
     engaged: bool = False  # being dialed, or connected
     seed: bool = False  # had everything when last seen
+    way: int = 0  # which of the configured ways to begin a connection is tried
+    ticket: int = 0  # of its one place in a heap that counts; 0: none
+
+    @property
+    def of_user(self) -> bool:
+        """Whether the user gave it: it is never forgotten."""
+        return "user" in self.sources
+
+    @property
+    def distrust(self) -> int:
+        """How little its best source is to be believed."""
+        return min(_DISTRUST[source] for source in self.sources)
+
+
+_Ready = tuple[bool, int, int, int, Candidate]  # not of the user, failures, negative priority, ticket
+_Resting = tuple[float, int, Candidate]  # not before, ticket
 
 
 @dataclass(slots=True)
 class Candidates:
-    """All candidates of one torrent, in the order in which they became known; *most* of them."""
+    """All candidates of one torrent; *most* of them, beside those of the user."""
 
     most: int = MOST
+    taken_at: float = -inf  # when one of them was dialed last
     _known: dict[Address, Candidate] = field(default_factory=dict)
+    _fresh: list[Candidate] = field(default_factory=list)  # not in a heap yet
+    _ready: list[_Ready] = field(default_factory=list)
+    _resting: list[_Resting] = field(default_factory=list)
+    _seeds: list[Candidate] = field(default_factory=list)  # were ready when nobody wanted seeds
+    _worst: list[Candidate] = field(default_factory=list)  # those that make room for others, the worst last
+    _worst_known: bool = False  # nothing happened since that would change the list above
+    _tickets: int = 0
+    _changes: int = 0  # of our own addresses, when the heap was made
 
     def __len__(self) -> int:
         return len(self._known)
 
     def add(self, address: Address, source: str) -> bool:
-        """Remember an address. Tells whether it was new; a full list takes only what the user gave."""
-        if address in self._known or (len(self._known) >= self.most and source != "user"):
+        """Remember an address, if it can be dialed at all. Tells whether it was new.
+
+        A full list forgets one that failed, or whose source is worse, for it; else it takes only what the user gave.
+        What the user gives again is dialed without waiting for the end of its pause.
+        """
+        known = self._known.get(address)
+        if known is not None:
+            if source not in known.sources:
+                known.sources.add(source)
+                self._worst_known = False
+            if source == "user" and not known.engaged:
+                known.failures, known.not_before, known.ticket = 0, 0.0, 0
+                self._fresh.append(known)
             return False
-        self._known[address] = Candidate(address, source)
+        candidate = Candidate(address, {source})
+        if why_not_dialed(address):
+            return False
+        if len(self._known) >= self.most and source != "user" and not self._make_room(candidate):
+            return False
+        self._known[address] = candidate
+        self._fresh.append(candidate)
+        if self._worst_known and not candidate.of_user:
+            insort(self._worst, candidate, key=_badness)
         return True
 
     def get(self, address: Address) -> Candidate | None:
@@ -52,21 +116,49 @@ class Candidates:
 
     def forget(self, candidate: Candidate) -> None:
         """Dial this one no more."""
-        self._known.pop(candidate.address, None)
+        candidate.ticket = 0
+        if self._known.get(candidate.address) is candidate:
+            del self._known[candidate.address]
 
     def waiting(self) -> int:
-        """How many are known and not engaged."""
+        """How many are known and not engaged. Looks at all of them."""
         return sum(not one.engaged for one in self._known.values())
 
-    def next(self, now: float, seeds_too: bool) -> Candidate | None:
-        """The candidate to dial now, fewest failures first; *seeds_too* is False while we have everything ourselves."""
-        best: Candidate | None = None
-        for one in self._known.values():
-            if one.engaged or one.not_before > now or (one.seed and not seeds_too):
-                continue
-            if best is None or one.failures < best.failures:
-                best = one
-        return best
+    def due(self, now: float, seeds_too: bool) -> bool:
+        """Whether next() might find one: costs nothing where there is none."""
+        if self._fresh or self._ready or (seeds_too and self._seeds):
+            return True
+        return bool(self._resting) and self._resting[0][0] <= now
+
+    def next(self, now: float, seeds_too: bool, ours: Ourselves) -> Candidate | None:
+        """The candidate to dial now, which stays the next one until it is engaged or forgotten.
+
+        Args:
+            now: The time.
+            seeds_too: False while we have everything ourselves.
+            ours: Our own addresses, which the order depends on.
+        """
+        self._sort(now, seeds_too, ours)
+        while self._ready:
+            ticket, candidate = self._ready[0][3:]
+            if candidate.ticket == ticket and not candidate.engaged:
+                if seeds_too or not candidate.seed:
+                    return candidate
+                candidate.ticket = 0
+                self._seeds.append(candidate)
+            heappop(self._ready)
+        return None
+
+    def engage(self, candidate: Candidate, now: float) -> None:
+        """It is dialed."""
+        candidate.engaged = True
+        self.taken_at = now
+
+    def again(self, candidate: Candidate) -> None:
+        """A dial failed in a way that says nothing about the next: that need not wait."""
+        candidate.engaged = False
+        candidate.ticket = 0
+        self._fresh.append(candidate)
 
     def lost(self, candidate: Candidate, now: float, served: bool) -> None:
         """A dial failed or a connection ended. *served*: it was of use, so it may come back soon."""
@@ -74,8 +166,59 @@ class Candidates:
         candidate.failures = 0 if served else candidate.failures + 1
         pause = min(_FIRST_PAUSE * 2 ** min(max(candidate.failures - 1, 0), 10), _LONGEST_PAUSE)
         candidate.not_before = now + pause
-        if candidate.failures > _PATIENCE and candidate.source != "user":
-            self._known.pop(candidate.address, None)
+        if self._known.get(candidate.address) is not candidate:
+            return
+        self._worst_known = False
+        if candidate.failures > _PATIENCE and not candidate.of_user:
+            self.forget(candidate)
+        else:
+            candidate.ticket = self._ticket()
+            heappush(self._resting, (candidate.not_before, candidate.ticket, candidate))
+
+    def _sort(self, now: float, seeds_too: bool, ours: Ourselves) -> None:
+        """Bring the heaps up to date."""
+        if self._changes != ours.changes:
+            self._changes = ours.changes
+            self._fresh += [one for *_, ticket, one in sorted(self._ready) if one.ticket == ticket]
+            self._ready.clear()
+        if seeds_too and self._seeds:
+            self._fresh += self._seeds
+            self._seeds.clear()
+        while self._resting and self._resting[0][0] <= now:
+            _, ticket, candidate = heappop(self._resting)
+            if candidate.ticket == ticket:
+                self._fresh.append(candidate)
+        for candidate in self._fresh:
+            if self._known.get(candidate.address) is candidate and not candidate.engaged:
+                candidate.ticket = ticket = self._ticket()
+                priority = ours.priority(candidate.address)
+                heappush(self._ready, (not candidate.of_user, candidate.failures, -priority, ticket, candidate))
+        self._fresh.clear()
+
+    def _ticket(self) -> int:
+        self._tickets += 1
+        return self._tickets
+
+    def _make_room(self, newcomer: Candidate) -> bool:
+        """Forget the worst, if it is worse than the newcomer: one that failed, or else one that is less believed."""
+        if not self._worst_known:
+            free = [one for one in self._known.values() if not one.engaged and not one.of_user]
+            self._worst = sorted(free, key=_badness)
+            self._worst_known = True
+        while self._worst:
+            worst = self._worst.pop()
+            if self._known.get(worst.address) is not worst or worst.engaged:
+                continue
+            if worst.failures or worst.distrust > newcomer.distrust:
+                self.forget(worst)
+                return True
+            self._worst.append(worst)
+            break
+        return False
+
+
+def _badness(candidate: Candidate) -> tuple[int, int]:
+    return candidate.failures, candidate.distrust
 
 
 def half_open_limit(most: int, connected: int, reserve: int, configured: int = 25) -> int:

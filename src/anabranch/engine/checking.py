@@ -11,6 +11,7 @@ from itertools import islice
 
 from bitarray import bitarray
 
+from anabranch.metainfo import due_of
 from anabranch.storage import Groups
 
 from . import events
@@ -71,7 +72,7 @@ def advance(engine: Engine, torrent: TorrentState) -> None:
 def _hand_out(engine: Engine, torrent: TorrentState, group: list[int]) -> None:
     disk, info, storage = torrent.disk, torrent.metainfo.info, torrent.opened()
     geometry = torrent.pieces.geometry
-    hashes = [info.hash_of(piece) for piece in group]
+    hashes = [due_of(info, torrent.layers, piece) for piece in group]
     before = [torrent.pieces.complete[piece] for piece in group]
     disk.checks.jobs += 1
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from anabranch.model import Closed, TorrentError
 from anabranch.storage import TorrentStorage
 
-from . import events
+from . import announcing, events
 from .engine import Engine
 from .finishing import release, spill
 from .membership import leave
@@ -29,8 +29,10 @@ def begin(engine: Engine, torrent: TorrentState, *, forget: bool) -> None:
     torrent.disk.forget = forget
     if engine.torrents.get(torrent.info_hash) is torrent:
         del engine.torrents[torrent.info_hash]
+        engine.directory.remove(torrent)
     engine.due.closing.add(torrent)
     engine.due.lively.discard(torrent)
+    announcing.stop(engine, torrent)
     ended = Closed("the torrent was dropped")
     for signal in (torrent.signals.complete, torrent.signals.checked):
         if not signal.is_set:

@@ -9,6 +9,8 @@ from anabranch.model import InputRefused
 from anabranch.net import Identity
 from anabranch.storage import ClientStorage
 
+from .encryption import Encryption
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -32,18 +34,22 @@ class Config:
         established_connections: Connections of a torrent.
         half_open_connections: Dials under way for a torrent.
         total_half_open_connections: Dials under way in all.
+        total_connections: Connections of the client; None for as many as the system lets a process have, less what
+            files need.
         max_unverified_bytes: Memory for pieces that are not verified yet.
         piece_hashers_per_torrent: Checks of one torrent under way at a time.
         nominal_dial_timeout, min_dial_timeout: Seconds; the more candidates wait, the shorter.
         handshake_timeout: Seconds from the connection to the end of the handshake.
         drop_mutually_complete_peers: Leave peers that have everything once we have, too.
         torrent_peers_high_water: Candidates that a torrent keeps.
+        disable_trackers: Announce to nobody.
         always_want_connections: Dial although a torrent has no use for peers.
+        encryption: "off", "allow" (dial in clear first), "prefer" (obfuscated first) or "require" (RC4 or nothing).
         identity: Who we say we are.
         peer_id: All 20 bytes of the peer id; b"" for the identity's prefix and random ones.
 
     Raises:
-        InputRefused: a peer id of another length.
+        InputRefused: a peer id of another length, or no such encryption.
     """
 
     data_dir: str | Path = "."
@@ -64,6 +70,7 @@ class Config:
     established_connections: int = 50
     half_open_connections: int = 25
     total_half_open_connections: int = 100
+    total_connections: int | None = None
     max_unverified_bytes: int = 64 * 1024 * 1024
     piece_hashers_per_torrent: int = 2
     nominal_dial_timeout: float = 20.0
@@ -71,10 +78,19 @@ class Config:
     handshake_timeout: float = 4.0
     drop_mutually_complete_peers: bool = True
     torrent_peers_high_water: int = 500
+    disable_trackers: bool = False
     always_want_connections: bool = False
+    encryption: str = Encryption.PREFER
     identity: Identity = field(default_factory=Identity)
     peer_id: bytes = b""
 
     def __post_init__(self) -> None:
         if len(self.peer_id) not in (0, 20):
             raise InputRefused(f"a peer id has 20 bytes, not {len(self.peer_id)}")
+        if self.encryption not in list(Encryption):
+            raise InputRefused(f"encryption is off, allow, prefer or require, not {self.encryption!r}")
+
+    @property
+    def encrypts(self) -> Encryption:
+        """What `encryption` says, and what follows from it."""
+        return Encryption(self.encryption)

@@ -11,15 +11,15 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Hashable
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bitarray import bitarray
 
-from anabranch.metainfo import Metainfo, where_found
+from anabranch.metainfo import Magnet, Metainfo
 from anabranch.model import Address, Closed, InfoHash, InputRefused, Misused
-from anabranch.net import RANDOM_BYTES, Bucket, listen
+from anabranch.net import RANDOM_BYTES, Bucket, NotResolved, listen, resolve
 from anabranch.storage import (
     ClientStorage,
     CompletionStore,
@@ -28,11 +28,12 @@ from anabranch.storage import (
     InUse,
     MemoryCompletion,
     MemoryStorage,
+    SessionKey,
     SessionStore,
     session_key,
 )
 
-from . import adding, closing, saving
+from . import adding, closing, learning, saving
 from .buffers import BufferPool
 from .config import Config
 from .engine import Engine, Limits, Workshop
@@ -46,6 +47,7 @@ from .workers_io import Workers
 
 log = logging.getLogger(__name__)
 
+_FAREWELL = 5.0  # seconds that trackers have in all to hear that the client ends
 _SETTLE = 5.0  # seconds that adding a torrent waits for its former life to end
 
 
@@ -148,21 +150,31 @@ class Core:
                 continue
             try:
                 policy = Policy(most_connections=self.config.established_connections)
-                restored.append(self.add(Metainfo.parse(saved.metainfo), key.data_path, policy=policy)[0])
+                source = adding.parse_source(saved.metainfo)
+                restored.append(self.add(source, key.data_path, policy=policy, known_as=key.info_hash)[0])
             except InUse as taken:
                 log.info("not restored torrent=%s reason=%s", key.info_hash, taken)
         return restored
 
     def add(
         self,
-        metainfo: Metainfo,
+        source: Metainfo | Magnet,
         data_dir: str | Path | None = None,
         *,
         storage: ClientStorage | None = None,
         resume: bytes | None = None,
         policy: Policy | None = None,
+        known_as: InfoHash | None = None,
     ) -> tuple[TorrentState, bool]:
         """Make a torrent known; see api.Client.add. Answers its state and whether it is new.
+
+        Args:
+            source: What is known of it.
+            data_dir: See api.Client.add, as of the next three.
+            storage: A storage of its own.
+            resume: Resume data.
+            policy: What is allowed.
+            known_as: The name it had when it was first added, where it is not the source's first.
 
         Raises:
             InputRefused: another process uses the torrent with the same data, or the resume data are wrong.
@@ -171,39 +183,39 @@ class Core:
         """
         if self.network.mine:
             raise Misused("add() waits for the disk: call it from a thread of your own")
-        info_hash = metainfo.info.info_hash
+        data_path = session_key(
+            InfoHash(bytes(20)), data_dir if data_dir is not None else self.config.data_dir
+        ).data_path
         with self._adding:
-            return self._add(info_hash, metainfo, data_dir, storage, resume, policy)
+            known = self._known(source)
+            if known is not None:
+                return known, False
+            names = source.swarm_hashes if isinstance(source, Magnet) else source.info.swarm_hashes
+            key = SessionKey(known_as or names[0], data_path)
+            return self._add(source, key, storage, resume, policy or Policy()), True
 
     def _add(
         self,
-        info_hash: InfoHash,
-        metainfo: Metainfo,
-        data_dir: str | Path | None,
+        source: Metainfo | Magnet,
+        key: SessionKey,
         storage: ClientStorage | None,
         resume: bytes | None,
-        policy: Policy | None,
-    ) -> tuple[TorrentState, bool]:
-        known = self._known(info_hash)
-        if known is not None:
-            return known, False
-        key = session_key(info_hash, data_dir if data_dir is not None else self.config.data_dir)
-        self._wait_for_former(info_hash, key.data_path)
+        policy: Policy,
+    ) -> TorrentState:
+        self._wait_for_former(key.info_hash, key.data_path)
         sessions = self.engine.workshop.sessions
         claim = sessions.claim(key) if sessions is not None else None
         try:
+            saved = sessions.load(key) if sessions is not None else None
+            if saved is not None and isinstance(source, Magnet):
+                source = adding.better_known(source, saved.metainfo)
             home = storage or self._home(key.data_path)
-            metainfo = replace(metainfo, info=where_found(metainfo.info, key.data_path))
-            torrent = adding.make(
-                metainfo, key.data_path, home, self.engine.pool, self.engine.draw, self.forbidden, policy or Policy()
-            )
+            torrent = adding.make(source, key, home, self.engine, self.forbidden, policy)
             torrent.totals.added = time.time()
             torrent.swarm.candidates.most = self.config.torrent_peers_high_water
-            if sessions is not None:
-                saved = sessions.load(key)
-                if saved is not None:
-                    adding.take_over(torrent, saved)
-                    torrent.disk.partial = sessions.take_partial(key)
+            if sessions is not None and saved is not None:
+                adding.take_over(torrent, saved)
+                torrent.disk.partial = sessions.take_partial(key)
             if resume is not None:
                 self._vouch(torrent, saving.take_resume(torrent, resume))
             with self.turn:
@@ -211,10 +223,30 @@ class Core:
                     raise Closed("the client is closed")
                 adding.register(self.engine, torrent, claim)
                 claim = None
-            return torrent, True
         finally:
             if claim is not None:
                 claim.release()
+        if isinstance(source, Magnet) and source.peers:
+            self._look_up(torrent, source.peers)
+        return torrent
+
+    def _look_up(self, torrent: TorrentState, peers: Sequence[tuple[str, int]]) -> None:
+        """Add peers that a magnet link names: some by host names, which take their time."""
+
+        def job() -> list[Address]:
+            found: list[Address] = []
+            for host, port in peers:
+                with suppress(NotResolved):  # a name out of a link that nobody knows: the others will do
+                    found += resolve(host, port)
+            return found
+
+        def failed(_: BaseException) -> None:
+            return  # logged by the worker
+
+        def done(found: list[Address]) -> None:
+            self.add_peers(torrent, found, "magnet")
+
+        self._cold.submit(job, done, failed)
 
     def drop(self, torrent: TorrentState, *, forget: bool) -> None:
         """Let a torrent go; `torrent.signals.closed` tells when all of it is done."""
@@ -259,6 +291,7 @@ class Core:
         in_time = all(torrent.signals.closed.wait(max(deadline - time.monotonic(), 0.0)) for torrent in torrents)
         for workers in (self._disk, self._cold, self._record):
             in_time &= workers.close(drop=True, timeout=max(deadline - time.monotonic(), 0.1))
+        self.network.finish_announces(min(max(deadline - time.monotonic(), 0.0), _FAREWELL))
         in_time &= self.network.stop(max(deadline - time.monotonic(), 0.5))
         self._feeds.close()
         self._hooks.close(max(deadline - time.monotonic(), 0.1))
@@ -267,11 +300,16 @@ class Core:
         self._ended.set()
         return in_time
 
-    def _known(self, info_hash: InfoHash) -> TorrentState | None:
+    def _known(self, source: Metainfo | Magnet) -> TorrentState | None:
+        """The torrent, if it is there. One that knew only its name learns what the source says."""
+        names = source.swarm_hashes if isinstance(source, Magnet) else source.info.swarm_hashes
         with self.turn:
             if self._closed:
                 raise Closed("the client is closed")
-            return self.engine.torrents.get(info_hash)
+            known = self.engine.directory.find(names)
+            if known is not None and isinstance(source, Metainfo):
+                learning.take_metainfo(self.engine, known, source)
+            return known
 
     def _wait_for_former(self, info_hash: InfoHash, data_path: str) -> None:
         """A torrent that was just dropped still holds its files: wait until it has let go."""

@@ -5,74 +5,108 @@ Any thread may ask, within a turn; the network thread dials.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from .candidates import Candidate, half_open_limit
 from .engine import Engine
-from .stage import Live
+from .stage import Learning, Live
 from .state import TorrentState
 
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """One dial to be made, and how long it may take in seconds."""
+    """One dial to be made, how long it may take in seconds, and whether to begin obfuscated."""
 
     torrent: TorrentState
     candidate: Candidate
     timeout: float
+    obfuscated: bool
 
 
 def wants_peers(engine: Engine, torrent: TorrentState) -> bool:
     """Whether the torrent has any use for more peers."""
-    if not isinstance(torrent.stage, Live) or len(torrent.swarm.peers) >= torrent.policy.most_connections:
+    if not isinstance(torrent.stage, Live | Learning) or len(torrent.swarm.peers) >= torrent.policy.most_connections:
         return False
-    hungry = torrent.policy.download and torrent.pieces.missing_wanted > 0
+    learning = isinstance(torrent.stage, Learning)
+    hungry = learning or (torrent.policy.download and torrent.pieces.missing_wanted > 0)
     serving = torrent.policy.upload and engine.config.seed and torrent.pieces.complete_count > 0
     return hungry or serving or engine.config.always_want_connections
 
 
-def choose(engine: Engine, now: float) -> list[Dial]:
-    """The dials to make now. Their candidates count as engaged from here on."""
+def choose(engine: Engine, now: float, room: int | None = None) -> list[Dial]:
+    """The dials to make now. Their candidates count as engaged from here on.
+
+    The torrents take turns, who dialed longest ago first: none waits until others have nobody left to dial.
+
+    Args:
+        engine: The engine.
+        now: The time.
+        room: Connections that the client may still have; None for any number.
+    """
     dials: list[Dial] = []
-    if not engine.config.dial_peers:
+    config, budget = engine.config, engine.limits.dials
+    if not config.dial_peers or budget.ready_at(now) > now:
         return dials
-    room = engine.config.total_half_open_connections - sum(one.swarm.dialing for one in engine.due.lively)
-    for torrent in list(engine.due.lively):
-        if room <= 0:
-            break
-        if not torrent.swarm.candidates or not wants_peers(engine, torrent):
+    half_open = 0
+    able: list[TorrentState] = []
+    for torrent in engine.due.lively:
+        half_open += torrent.swarm.dialing
+        due = torrent.swarm.candidates.due(now, seeds_too=not torrent.pieces.is_seed)
+        if due and wants_peers(engine, torrent):
+            able.append(torrent)
+    most = config.total_half_open_connections - half_open
+    if room is not None:
+        most = min(most, room)
+    queue = deque(sorted(able, key=lambda torrent: torrent.swarm.candidates.taken_at))
+    while queue and len(dials) < most:
+        torrent = queue.popleft()
+        candidate = _next(engine, torrent, now)
+        if candidate is None:
             continue
-        for dial in _of_torrent(engine, torrent, now, room):
-            dials.append(dial)
-            room -= 1
+        if not budget.grant(1, now):
+            break
+        timeout = _timeout(engine, torrent)
+        torrent.swarm.candidates.engage(candidate, now)
+        torrent.swarm.dialing += 1
+        dials.append(Dial(torrent, candidate, timeout, config.encrypts.ways[candidate.way]))
+        queue.append(torrent)
     return dials
 
 
-def ended(torrent: TorrentState, candidate: Candidate, now: float) -> None:
-    """A dial did not become a peer."""
+def ended(engine: Engine, torrent: TorrentState, candidate: Candidate, *, misunderstood: bool = False) -> None:
+    """A dial did not become a peer. Where we were not understood it is made again, the other way."""
+    now = engine.clock()
     torrent.swarm.dialing -= 1
-    torrent.swarm.candidates.lost(candidate, now, served=False)
+    if any(peer.candidate is candidate for peer in torrent.swarm.peers.values()):
+        return  # it had come by itself meanwhile
+    if misunderstood and candidate.way + 1 < len(engine.config.encrypts.ways):
+        candidate.way += 1
+        torrent.swarm.candidates.again(candidate)
+    else:
+        candidate.way = 0
+        torrent.swarm.candidates.lost(candidate, now, served=False)
 
 
-def _of_torrent(engine: Engine, torrent: TorrentState, now: float, room: int) -> list[Dial]:
-    swarm, config = torrent.swarm, engine.config
-    waiting = swarm.candidates.waiting()
+def _next(engine: Engine, torrent: TorrentState, now: float) -> Candidate | None:
+    """Whom the torrent is to dial now, if its budget allows a dial. Those that may not be dialed are forgotten."""
+    swarm, config, ourselves = torrent.swarm, engine.config, engine.network.ourselves
     limit = half_open_limit(
         torrent.policy.most_connections, len(swarm.peers), len(swarm.candidates), config.half_open_connections
     )
-    timeout = max(config.min_dial_timeout, config.nominal_dial_timeout / max(1, (waiting + 25) // 25))
-    dials: list[Dial] = []
-    while len(dials) < room and swarm.dialing < limit:
-        candidate = swarm.candidates.next(now, seeds_too=not torrent.pieces.is_seed)
+    while swarm.dialing < limit:
+        candidate = swarm.candidates.next(now, not torrent.pieces.is_seed, ourselves)
         if candidate is None:
             break
-        left_out = config.disable_ipv6 if candidate.address.is_v6 else config.disable_ipv4
-        if left_out or candidate.address.host in engine.banned:
-            swarm.candidates.forget(candidate)
-            continue
-        if not engine.limits.dials.grant(1, now):
-            break
-        candidate.engaged = True
-        swarm.dialing += 1
-        dials.append(Dial(torrent, candidate, timeout))
-    return dials
+        address = candidate.address
+        left_out = config.disable_ipv6 if address.is_v6 else config.disable_ipv4
+        if not left_out and address.host not in engine.banned and address not in ourselves:
+            return candidate
+        swarm.candidates.forget(candidate)
+    return None
+
+
+def _timeout(engine: Engine, torrent: TorrentState) -> float:
+    """Seconds a dial may take: the more candidates wait, the fewer."""
+    waiting = torrent.swarm.candidates.waiting()
+    return max(engine.config.min_dial_timeout, engine.config.nominal_dial_timeout / max(1, (waiting + 25) // 25))

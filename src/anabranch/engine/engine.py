@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from anabranch.model import InfoHash
 from anabranch.net import Bucket
@@ -15,10 +15,15 @@ from anabranch.storage import SessionStore
 
 from .buffers import BufferPool
 from .config import Config
+from .directory import Directory
 from .events import Event
+from .ourselves import Ourselves
 from .sending import SendPool
 from .state import Peer, TorrentState
 from .turn_io import Turn
+
+if TYPE_CHECKING:
+    from .announcing import Announce, Appointment
 
 T = TypeVar("T")
 
@@ -33,6 +38,10 @@ class Work(Protocol):
 class Network(Protocol):
     """The network thread, as the policies see it."""
 
+    @property
+    def ourselves(self) -> Ourselves:
+        """Our own addresses. Network thread only."""
+
     def post(self, action: Callable[..., None], *args: object) -> None:
         """Run the action on the network thread, within a turn, and then send what it queued. Any thread may call."""
 
@@ -43,7 +52,10 @@ class Network(Protocol):
         """The same, at once. Network thread, outside of turns."""
 
     def look_for_peers(self) -> None:
-        """Candidates or room for them came up: dial when the limits allow. Any thread may call."""
+        """Candidates, room for them or trackers to ask came up: do so when the limits allow. Any thread may call."""
+
+    def announce(self, last: Announce) -> None:
+        """Tell a tracker that a torrent leaves. Any thread may call."""
 
 
 class Publisher(Protocol):
@@ -81,6 +93,7 @@ class Due:
     idle: set[Peer] = field(default_factory=set)  # network thread: may be asked for copies soon
     lively: set[TorrentState] = field(default_factory=set)  # have something to do each second
     closing: set[TorrentState] = field(default_factory=set)
+    announces: list[Appointment] = field(default_factory=list)  # a heap
 
 
 @dataclass(slots=True, eq=False)
@@ -99,6 +112,7 @@ class Engine:
     pool: BufferPool = field(default_factory=BufferPool)
     sending: SendPool = field(default_factory=SendPool)
     torrents: dict[InfoHash, TorrentState] = field(default_factory=dict)
+    directory: Directory = field(default_factory=Directory)
     banned: set[str] = field(default_factory=set)
     due: Due = field(default_factory=Due)
 

@@ -20,8 +20,13 @@ class TorrentAdded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class GotInfo(Event):
+    """The info dictionary came from peers: files and pieces are known."""
+
+
+@dataclass(frozen=True, slots=True)
 class StageChanged(Event):
-    """The torrent entered another stage: "opening", "checking", "live", "failed", "closing" or "dropped"."""
+    """The torrent entered another stage: "learning", "opening", "checking", "live", "failed", "closing", "dropped"."""
 
     stage: str
 
@@ -88,3 +93,27 @@ class PeerBanned(Event):
 
     host: str
     piece: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerReplied(Event):
+    """A tracker answered an announce. *tracker* is its scheme and host: the rest of a URL may be secret.
+
+    Args:
+        tracker: Which one.
+        peers: How many addresses it gave.
+        seeders, leechers: What it says of the swarm; None where it does not say.
+    """
+
+    tracker: str
+    peers: int
+    seeders: int | None
+    leechers: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerFailed(Event):
+    """A tracker could not be asked, or refused; *reason* says why. It is asked again later, another one at once."""
+
+    tracker: str
+    reason: str

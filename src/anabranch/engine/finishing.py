@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from bitarray import bitarray
 
+from anabranch.metainfo import due_of
 from anabranch.model import BLOCK_SIZE, no_pieces
 from anabranch.picker import PieceProgress, Run, runs_in
 
@@ -87,7 +88,7 @@ def feed_starved(engine: Engine) -> None:
 def _hash_and_write(engine: Engine, torrent: TorrentState, progress: PieceProgress) -> None:
     piece, holding = progress.piece, torrent.holding
     length = torrent.pieces.geometry.length_of(piece)
-    due = torrent.metainfo.info.hash_of(piece)
+    due = due_of(torrent.metainfo.info, torrent.layers, piece)
     storage = torrent.opened()
     testify = piece in torrent.evidence
     whole = holding.buffers.get((piece, 0))

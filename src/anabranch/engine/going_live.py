@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import events
+from . import announcing, events
 from .asking import ask_everybody
 from .engine import Engine
 from .recording import look_complete
@@ -20,4 +20,5 @@ def set_live(engine: Engine, torrent: TorrentState) -> None:
     ask_everybody(engine, torrent, now)
     rechoke(engine, torrent, now)
     look_complete(engine, torrent)
+    announcing.begin(engine, torrent)
     engine.turn.outbox("dial", engine, engine.network.look_for_peers)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from bitarray import bitarray
 
+from anabranch.metainfo import Due, Hasher, is_right
 from anabranch.model import BLOCK_SIZE, Geometry, StorageFailed
 from anabranch.picker import runs_in
 from anabranch.storage import PieceStorage, Sparse, TorrentStorage
@@ -40,19 +41,19 @@ class Verdict:
     digests: tuple[bytes, ...] = ()
 
 
-def finish_whole(piece: PieceStorage, view: memoryview, due: bytes, testify: bool) -> Verdict:
+def finish_whole(piece: PieceStorage, view: memoryview, due: Due, testify: bool) -> Verdict:
     """Hash a piece that is in one buffer and write it, if it is right, while it is warm.
 
     Args:
         piece: Where it is to be written.
         view: All of its bytes.
-        due: The SHA-1 that it must have.
+        due: The hashes that it must have.
         testify: Give the digests of the blocks even if it is right, because the piece failed before.
 
     Raises:
         StorageFailed: it could not be written.
     """
-    good = hashlib.sha1(view).digest() == due
+    good = is_right(view, due)
     if good:
         piece.writev(0, [view])
         if not testify:
@@ -60,22 +61,22 @@ def finish_whole(piece: PieceStorage, view: memoryview, due: bytes, testify: boo
     return Verdict(good, tuple(_digest(view[at : at + BLOCK_SIZE]) for at in range(0, len(view), BLOCK_SIZE)))
 
 
-def finish_in_parts(piece: PieceStorage, parts: Sequence[Part], length: int, due: bytes) -> Verdict:
+def finish_in_parts(piece: PieceStorage, parts: Sequence[Part], length: int, due: Due) -> Verdict:
     """Write what is still in memory of a piece, then hash all of it by reading it back.
 
     Raises:
         StorageFailed: it could not be written or read.
     """
     write_parts(piece, parts)
-    whole = hashlib.sha1()
+    hasher = Hasher(due)
     digests: list[bytes] = []
     buffer = memoryview(bytearray(min(READ_SIZE, length)))
     for begin in range(0, length, READ_SIZE):
         view = buffer[: min(READ_SIZE, length - begin)]
         piece.readinto(begin, view)
-        whole.update(view)
+        hasher.update(view)
         digests.extend(_digest(view[at : at + BLOCK_SIZE]) for at in range(0, len(view), BLOCK_SIZE))
-    return Verdict(whole.digest() == due, tuple(digests))
+    return Verdict(hasher.good(), tuple(digests))
 
 
 def write_parts(piece: PieceStorage, parts: Sequence[Part]) -> None:
@@ -106,7 +107,7 @@ def readable(piece: PieceStorage, length: int, blocks: bytes) -> bool:
     return True
 
 
-def check(storage: TorrentStorage, geometry: Geometry, pieces: Sequence[int], hashes: Sequence[bytes]) -> list[bool]:
+def check(storage: TorrentStorage, geometry: Geometry, pieces: Sequence[int], hashes: Sequence[Due]) -> list[bool]:
     """Hash pieces that are on disk, as far as they are. Answers which are right.
 
     Raises:
@@ -116,12 +117,12 @@ def check(storage: TorrentStorage, geometry: Geometry, pieces: Sequence[int], ha
     return [_check_one(storage, geometry, piece, due, buffer) for piece, due in zip(pieces, hashes, strict=True)]
 
 
-def _check_one(storage: TorrentStorage, geometry: Geometry, index: int, due: bytes, buffer: memoryview) -> bool:
+def _check_one(storage: TorrentStorage, geometry: Geometry, index: int, due: Due, buffer: memoryview) -> bool:
     if isinstance(storage, Sparse) and not storage.present(index):
         return False
     piece = storage.piece(index)
     length = geometry.length_of(index)
-    whole = hashlib.sha1()
+    hasher = Hasher(due)
     for begin in range(0, length, READ_SIZE):
         view = buffer[: min(READ_SIZE, length - begin)]
         try:
@@ -130,8 +131,8 @@ def _check_one(storage: TorrentStorage, geometry: Geometry, index: int, due: byt
             if failed.errno not in (0, errno.ENOENT):
                 raise
             return False
-        whole.update(view)
-    return whole.digest() == due
+        hasher.update(view)
+    return hasher.good()
 
 
 def _digest(block: memoryview) -> bytes:

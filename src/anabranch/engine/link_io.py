@@ -13,13 +13,15 @@ from asyncio import TimerHandle
 from collections.abc import Callable
 from typing import Protocol
 
-from anabranch.model import Address, PeerFault
+from anabranch.model import Address, Geometry, PeerFault
 from anabranch.net import Bucket
-from anabranch.wire import Event, Greeting, Handshake
+from anabranch.wire import Event, Handshake
 
 from . import dialing, membership, receiving, serving
 from .candidates import Candidate
 from .engine import Engine
+from .handshaking import Handshaking
+from .membership import Met
 from .state import Peer, TorrentState
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 RECEIVE_AT_ONCE = 4 * 1024 * 1024  # bytes; what one readable socket may bring before others have their turn
 SEND_AT_ONCE = 1024 * 1024  # bytes
 PLAIN_SIZE = 256 * 1024  # bytes; the plain way receives into a buffer of this size, shared by all links
+MESSAGES_AT_ONCE = 64 * 1024  # bytes from a peer that owes us no blocks: up to 7,000 messages in one turn
 MOST_UNTOLD = 256 * 1024  # bytes of messages that a peer may leave unread, beside what tells it of all pieces
 _HAVE_SIZE = 9  # bytes of the message that tells of a piece
 _ROUNDS = 4  # sends in a row before others have their turn
@@ -71,7 +74,7 @@ class SocketLink:
         host: The network thread.
         sock: Connected or connecting; does not block.
         address: The other end.
-        greeting: The handshakes.
+        shaking: The handshakes.
         torrent: Whom we dialed for; None for a connection that came by itself.
         candidate: Whom we dialed.
     """
@@ -81,7 +84,7 @@ class SocketLink:
         host: Host,
         sock: socket.socket,
         address: Address,
-        greeting: Greeting,
+        shaking: Handshaking,
         torrent: TorrentState | None = None,
         candidate: Candidate | None = None,
     ) -> None:
@@ -89,7 +92,7 @@ class SocketLink:
         self.peer: Peer | None = None
         self._host = host
         self._sock = sock
-        self._greeting = greeting
+        self._shaking = shaking
         self._torrent = torrent
         self._candidate = candidate
         self._closed = False
@@ -141,7 +144,8 @@ class SocketLink:
         elif self._candidate is not None and self._torrent is not None:
             log.debug("dial failed peer=%s reason=%s", self.address, reason)
             with engine.turn:
-                dialing.ended(self._torrent, self._candidate, engine.clock())
+                misunderstood = self._shaking.heard and not self._shaking.answered
+                dialing.ended(engine, self._torrent, self._candidate, misunderstood=misunderstood)
         else:
             log.debug("connection refused peer=%s reason=%s", self.address, reason)
         self._host.gone(self)
@@ -151,6 +155,12 @@ class SocketLink:
         if paused != self._held:
             self._held = paused
             self._read_if_due()
+
+    def learn(self, geometry: Geometry) -> None:
+        """See Link."""
+        peer = self.peer
+        if peer is not None:
+            self._guard(lambda: self._hear(peer, peer.talk.learn(geometry)))
 
     def tick(self, now: float) -> None:
         """Let time pass for the conversation."""
@@ -163,34 +173,40 @@ class SocketLink:
         self.close("no handshake in time")
 
     def _greet_out(self) -> None:
-        data = self._greeting.outgoing()
+        data = self._shaking.outgoing()
         if data:
             sent = self._sock.send(data)
-            if sent != len(data):  # 68 bytes into an empty socket buffer
+            if sent != len(data):  # at most some 1,300 bytes into an empty socket buffer
                 raise PeerFault("the socket takes no handshake")
 
     def _greet_in(self) -> None:
-        data = self._sock.recv(4096)
+        try:
+            data = self._sock.recv(4096)
+        except ConnectionResetError:
+            self._shaking.heard = True
+            raise
+        self._shaking.heard = True
         if not data:
             raise PeerFault("closed during the handshake")
         engine = self._host.engine
-        greeting = self._greeting
-        greeting.receive(data, engine.clock())
-        if self._torrent is None and greeting.info_hash is not None:
+        shaking = self._shaking
+        shaking.receive(data, engine.clock())
+        if self._torrent is None and shaking.named is not None:
             with engine.turn:
-                self._torrent = engine.torrents.get(greeting.info_hash)
-                reason = membership.refuse(engine, self._torrent, self.address, greeting.theirs)
+                self._torrent = engine.directory.get(shaking.named)
+                reason = membership.refuse(engine, self._torrent, self.address, shaking.theirs)
             if reason or self._torrent is None:
                 raise PeerFault(reason)
-            greeting.answer(Handshake.ours(self._torrent.info_hash, engine.peer_id))
-            self._greet_out()
-        if greeting.complete and greeting.theirs is not None and self._torrent is not None:
-            self._become_peer(self._torrent, greeting.theirs, greeting.rest)
+            shaking.answer(*membership.our_answer(engine, self._torrent, shaking.named))
+        self._greet_out()
+        if shaking.complete and shaking.theirs is not None and self._torrent is not None:
+            self._become_peer(self._torrent, shaking.theirs, shaking.rest)
 
     def _become_peer(self, torrent: TorrentState, theirs: Handshake, rest: bytes) -> None:
         engine = self._host.engine
         with engine.turn:
-            peer = membership.join(engine, torrent, self, self.address, theirs, self._candidate, self._host.port)
+            met = Met(self.address, theirs, self._candidate, self._shaking.transform)
+            peer = membership.join(engine, torrent, self, met, self._host.port)
             if self._candidate is not None:
                 torrent.swarm.dialing -= 1
         self.peer = peer
@@ -198,7 +214,7 @@ class SocketLink:
             self._timer.cancel()
         log.debug("peer joined peer=%s outgoing=%s", self.address, peer.outgoing)
         if rest:
-            self._hear(peer, peer.talk.receive(rest, engine.clock()))
+            self._hear(peer, peer.talk.receive(rest, engine.clock(), decrypted=True))
         self._host.flush_touched()
 
     # The conversation.
@@ -207,14 +223,15 @@ class SocketLink:
         host = self._host
         bucket = host.engine.limits.down
         now = host.engine.clock()
-        allowance = RECEIVE_AT_ONCE
+        talk, flow = peer.talk, peer.flow
+        allowance = RECEIVE_AT_ONCE if talk.outstanding else MESSAGES_AT_ONCE
         if bucket.limited:
-            allowance = _granted(bucket, PLAIN_SIZE, now)
+            allowance = _granted(bucket, min(allowance, PLAIN_SIZE), now)
             if not allowance:
                 self._read(False)
                 self._pause = self._host.later(_pause(bucket, now), self._rested)
                 return
-        talk = peer.talk
+        came = flow.down.total
         views = talk.landing(allowance) if _CAN_SCATTER else []
         if views:
             count = self._sock.recvmsg_into(views)[0]
@@ -226,6 +243,15 @@ class SocketLink:
             bucket.give_back(allowance - count, now)
         now = host.engine.clock()
         self._hear(peer, talk.landed(count, now) if views else talk.receive(host.plain[:count], now))
+        self._mind_chatter(peer, count, came)
+
+    def _mind_chatter(self, peer: Peer, count: int, came: int) -> None:
+        """Listen no more for a while to a peer that says much and gives little; *came* was its payload before."""
+        blocks = peer.flow.down.total - came
+        silence = peer.profile.chatter.heard(max(count - blocks, 0), blocks, self._host.engine.clock())
+        if silence and not self._closed and self._pause is None:
+            self._read(False)
+            self._pause = self._host.later(silence, self._rested)
 
     def _hear(self, peer: Peer, events: list[Event]) -> None:
         engine = self._host.engine
@@ -263,6 +289,7 @@ class SocketLink:
                 if payload:
                     with engine.turn:
                         peer.flow.up.add(payload, now)
+                        peer.profile.chatter.heard(0, payload, now)
                         peer.torrent.totals.uploaded += payload
             else:
                 break

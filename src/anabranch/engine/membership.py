@@ -5,18 +5,37 @@ Network thread, within a turn.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from dataclasses import dataclass
 
-from anabranch.model import Address, PeerFault, no_pieces
-from anabranch.wire import Connection, Handshake, OurExtensions
+from anabranch.model import Address, InfoHash, PeerFault, no_pieces
+from anabranch.wire import ByteTransform, Connection, Handshake
 
-from . import availability, events, unchoking
+from . import availability, events, learning, unchoking
 from .asking import ask_idle, give_back
 from .candidates import Candidate
+from .chatter import Chatter
+from .directory import names_of
 from .engine import Engine
-from .queueing import REQQ
-from .stage import Live
-from .state import Flow, Link, Peer, TorrentState
+from .introducing import introduce
+from .stage import Learning, Live
+from .state import Flow, Link, Peer, Profile, TorrentState
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """Somebody we have shaken hands with.
+
+    Args:
+        address: Theirs.
+        theirs: What they said.
+        candidate: Whom we dialed; None where they came by themselves.
+        transform: The encryption agreed on; None in clear.
+    """
+
+    address: Address
+    theirs: Handshake
+    candidate: Candidate | None
+    transform: ByteTransform | None
 
 
 def refuse(engine: Engine, torrent: TorrentState | None, address: Address, theirs: Handshake | None) -> str:
@@ -25,7 +44,7 @@ def refuse(engine: Engine, torrent: TorrentState | None, address: Address, their
         return "no such torrent here"
     if address.host in engine.banned:
         return "banned"
-    if not isinstance(torrent.stage, Live):
+    if not isinstance(torrent.stage, Live | Learning):
         return "the torrent is not live"
     if theirs is not None and theirs.peer_id == engine.peer_id:
         return "that is ourselves"
@@ -36,39 +55,45 @@ def refuse(engine: Engine, torrent: TorrentState | None, address: Address, their
     return ""
 
 
-def join(
-    engine: Engine,
-    torrent: TorrentState,
-    link: Link,
-    address: Address,
-    theirs: Handshake,
-    candidate: Candidate | None,
-    port: int | None,
-) -> Peer:
+def our_handshake(engine: Engine, torrent: TorrentState, named: InfoHash) -> Handshake:
+    """What we say to a peer about the torrent, by one of its names."""
+    return Handshake.ours(named, engine.peer_id, v2=torrent.metainfo.info.v2 is not None)
+
+
+def our_answer(engine: Engine, torrent: TorrentState, named: InfoHash) -> tuple[Handshake, frozenset[InfoHash]]:
+    """What we answer to a caller that named one of the torrent's names, and all of those."""
+    return our_handshake(engine, torrent, named), frozenset(names_of(torrent))
+
+
+def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int | None) -> Peer:
     """Both have shaken hands: make a peer of the connection and introduce ourselves.
 
     Args:
         engine: The engine.
         torrent: The torrent that both speak about.
         link: The connection's socket.
-        address: The peer's.
-        theirs: What it said.
-        candidate: Whom we dialed; None where it came by itself.
+        met: The peer.
         port: Where we listen, if we do.
 
     Raises:
         PeerFault: it may not join; the text says why.
     """
+    address, theirs, candidate = met.address, met.theirs, met.candidate
     outgoing = candidate is not None
     reason = refuse(engine, torrent, address, theirs) or _not_twice(engine, torrent, address, theirs, outgoing)
     if reason:
         raise PeerFault(reason)
     now = engine.clock()
     table = torrent.pieces
-    talk = Connection(table.geometry, fast=theirs.fast, extended=theirs.extended, now=now)
+    geometry = table.geometry if table.learned else None
+    talk = Connection(geometry, fast=theirs.fast, extended=theirs.extended, now=now, transform=met.transform)
     peer = Peer(
         address=address,
-        peer_id=theirs.peer_id,
+        profile=Profile(
+            theirs.peer_id,
+            Chatter(table.geometry.piece_count, now),
+            v2=theirs.v2 or theirs.info_hash != torrent.metainfo.info.v1,
+        ),
         outgoing=outgoing,
         torrent=torrent,
         talk=talk,
@@ -81,33 +106,15 @@ def join(
     torrent.swarm.peers[address] = peer
     engine.due.lively.add(torrent)
     talk.send_pieces(table.complete, table.is_seed)
-    talk.send_extended_handshake(
-        OurExtensions(
-            names={},
-            version=engine.config.identity.extended_version,
-            reqq=REQQ,
-            port=port,
-            yourip=ip_address(address.host).packed,
-            upload_only=torrent.signals.said_complete or table.is_seed,
-        )
-    )
-    engine.due.touched.add(peer)
+    introduce(engine, peer, port=port)
     engine.tell(events.PeerConnected(torrent.info_hash, address, peer.outgoing))
     return peer
-
-
-def tell_upload_only(engine: Engine, torrent: TorrentState) -> None:
-    """We want nothing any more (BEP 21): peers need not offer anything."""
-    ours = OurExtensions(names={}, version=engine.config.identity.extended_version, reqq=REQQ, upload_only=True)
-    for peer in torrent.swarm.peers.values():
-        peer.talk.send_extended_handshake(ours)
-        engine.due.touched.add(peer)
 
 
 def _not_twice(engine: Engine, torrent: TorrentState, address: Address, theirs: Handshake, outgoing: bool) -> str:
     """One connection to a peer is enough. When both dialed, they keep the one that the greater peer id dialed."""
     for peer in torrent.swarm.peers.values():
-        if peer.peer_id == theirs.peer_id and peer.address.host == address.host:
+        if peer.profile.peer_id == theirs.peer_id and peer.address.host == address.host:
             ours_wins = engine.peer_id > theirs.peer_id
             if peer.outgoing == outgoing or outgoing != ours_wins:
                 return "connected to this peer already"
@@ -126,6 +133,7 @@ def leave(engine: Engine, peer: Peer, reason: str) -> None:
     engine.due.touched.discard(peer)
     engine.due.starved.discard(peer)
     engine.due.idle.discard(peer)
+    learning.left(torrent, peer)
     give_back(torrent, peer.talk.expected_runs())
     peer.talk.drop_expected()
     peer.serving.queue.clear()

@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from anabranch.model import Address
-from anabranch.net import ACCEPT_PAUSE, DescriptorsExhausted, accept_all, dial
-from anabranch.wire import Greeting, Handshake
+from anabranch.net import dial
 
-from . import asking, closing, dialing, saving, ticking
+from . import asking, closing, dialing, membership, saving, ticking
+from .announcer_io import Announcer
+from .announcing import Announce
 from .dialing import Dial
+from .directory import names_of
 from .engine import Engine
+from .entrance_io import Entrance
+from .handshaking import Handshaking, Secret
 from .link_io import PLAIN_SIZE, SocketLink
+from .ourselves import Ourselves
 
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds
 SAVE_EVERY = 30.0  # seconds between writes of totals
 _IDLE_LOOK = 0.1  # seconds between looks at peers that wait for the end game
+_LONGEST_PAD = 256  # bytes of padding in an obfuscated handshake; the protocol allows 512
 _CLOSING_LOOK = 0.02  # seconds between looks at torrents that are closing
 
 
@@ -58,13 +66,12 @@ class NetworkThread:
         make_loop: Callable[[], asyncio.AbstractEventLoop] = new_loop,
     ) -> None:
         self.plain = memoryview(bytearray(PLAIN_SIZE))
-        self.addresses = [Address(*listener.getsockname()[:2]) for listener in listeners]
-        self.port = self.addresses[0].port if self.addresses else None
         self.loop = make_loop()
         self.clock = time.monotonic
-        self._listeners = listeners
         self._bind = bind
         self._links: set[SocketLink] = set()
+        self._entrance = Entrance(listeners, self._links)
+        self.port = self.addresses[0].port if self.addresses else None
         self._thread = threading.Thread(target=self._work, name="anabranch-network", daemon=True)
         self._ident = 0  # only while it runs: the system gives the number of a thread that ended to another
         self._dialing_soon = False
@@ -77,11 +84,22 @@ class NetworkThread:
     def start(self, engine: Engine) -> None:
         """Begin to serve."""
         self.engine = engine
+        self._announcer = Announcer(engine, self._bind)
         engine.turn.slices_run_by(self.answer)
         ready = threading.Event()
         self.loop.call_soon(ready.set)
         self._thread.start()
         ready.wait()
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where we listen."""
+        return self._entrance.addresses
+
+    @property
+    def ourselves(self) -> Ourselves:
+        """See Network."""
+        return self._entrance.ourselves
 
     @property
     def mine(self) -> bool:
@@ -106,6 +124,16 @@ class NetworkThread:
         """See Network."""
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._dial_soon)
+
+    def announce(self, last: Announce) -> None:
+        """See Network."""
+        self.call(partial(self._announcer.start, last=True), last)
+
+    def finish_announces(self, timeout: float) -> None:
+        """Wait until the trackers know what they should, or have had their time."""
+        idle = threading.Event()
+        self.call(self._announcer.when_idle, idle.set)
+        idle.wait(timeout)
 
     def stop(self, timeout: float) -> bool:
         """End the loop and close what is open. Says whether the thread ended in time."""
@@ -164,6 +192,7 @@ class NetworkThread:
     def gone(self, link: SocketLink) -> None:
         """See Host."""
         self._links.discard(link)
+        self._entrance.left(link)
         self._dial_soon()
         self.loop.call_soon(self.flush_touched)
 
@@ -177,45 +206,31 @@ class NetworkThread:
         asyncio.set_event_loop(self.loop)
         self._ident = threading.get_ident()
         self.engine.turn.network_thread_is(self._ident)
-        for listener in self._listeners:
-            self._listen(listener)
+        self._entrance.open(self, self._greet)
         self.loop.call_later(TICK, self._tick)
+        announces = asyncio.run_coroutine_threadsafe(self._announcer.run(), self.loop)
         try:
             self.loop.run_forever()
         finally:
             for link in list(self._links):
                 link.close("the client was closed")
-            for listener in self._listeners:
-                self.loop.remove_reader(listener)
-                listener.close()
+            self._entrance.close()
+            self._announcer.close()
+            self.loop.run_until_complete(asyncio.wrap_future(announces, loop=self.loop))
             self.loop.close()
             self._ident = 0
             self.engine.turn.network_thread_is(0)
 
-    def _listen(self, listener: socket.socket) -> None:
-        self.loop.add_reader(listener, self._accept, listener)
-
-    def _accept(self, listener: socket.socket) -> None:
-        try:
-            for sock, address in accept_all(listener):
-                self._welcome(sock, address)
-        except DescriptorsExhausted as reason:
-            log.warning("%s", reason)
-            self.loop.remove_reader(listener)
-            self.loop.call_later(ACCEPT_PAUSE, self._listen, listener)
-        except Exception:  # bulkhead: the listener is tried again
-            log.exception("accept failed")
-            self.loop.remove_reader(listener)
-            self.loop.call_later(ACCEPT_PAUSE, self._listen, listener)
-
-    def _welcome(self, sock: socket.socket, address: Address) -> None:
-        if address.host in self.engine.banned:
-            sock.close()
-            return
-        timeout = self.engine.config.handshake_timeout
-        link = SocketLink(self, sock, address, Greeting.accepted(self.clock(), timeout))
+    def _greet(self, sock: socket.socket, address: Address) -> SocketLink:
+        """Somebody was let in."""
+        engine, timeout = self.engine, self.engine.config.handshake_timeout
+        shaking = Handshaking.accepted(
+            engine.directory.find_secret, engine.config.encrypts, _secret, self.clock(), timeout
+        )
+        link = SocketLink(self, sock, address, shaking)
         self._links.add(link)
         link.start(timeout)
+        return link
 
     def _dial_soon(self) -> None:
         if not self._dialing_soon:
@@ -226,9 +241,10 @@ class NetworkThread:
         self._dialing_soon = False
         engine = self.engine
         with engine.turn:
-            dials = dialing.choose(engine, self.clock())
+            dials = dialing.choose(engine, self.clock(), self._entrance.room())
         for one in dials:
             self._dial_one(one)
+        self._announcer.look(self.port or 0)
 
     def _dial_one(self, one: Dial) -> None:
         engine, address = self.engine, one.candidate.address
@@ -238,12 +254,20 @@ class NetworkThread:
         except OSError as refusal:
             log.debug("dial failed peer=%s reason=%s", address, refusal)
             with engine.turn:
-                dialing.ended(one.torrent, one.candidate, self.clock())
+                dialing.ended(engine, one.torrent, one.candidate)
             return
+        self._entrance.note_our_end(sock)
         timeout = one.timeout + engine.config.handshake_timeout
-        ours = Handshake.ours(one.torrent.info_hash, engine.peer_id)
-        greeting = Greeting.dialed(ours, self.clock(), timeout)
-        link = SocketLink(self, sock, address, greeting, one.torrent, one.candidate)
+        names = names_of(one.torrent)
+        shaking = Handshaking.dialed(
+            membership.our_handshake(engine, one.torrent, names[0]),
+            frozenset(names),
+            engine.config.encrypts,
+            _secret() if one.obfuscated else None,
+            self.clock(),
+            timeout,
+        )
+        link = SocketLink(self, sock, address, shaking, one.torrent, one.candidate)
         self._links.add(link)
         link.start(timeout)
 
@@ -282,3 +306,10 @@ class NetworkThread:
     def _look_again(self) -> None:
         self._closing_timer = False
         self.look_at_closing()
+
+
+def _secret() -> Secret:
+    """Randomness for one obfuscated handshake."""
+    pads = os.urandom(2 * _LONGEST_PAD)
+    lengths = [1 + one % _LONGEST_PAD for one in os.urandom(2)]
+    return Secret(os.urandom(20), (pads[: lengths[0]], pads[_LONGEST_PAD : _LONGEST_PAD + lengths[1]]))

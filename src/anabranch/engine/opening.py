@@ -108,6 +108,9 @@ def _start(engine: Engine, torrent: TorrentState, found: Opened) -> None:
     torrent.disk.partial = {}
     table.start(found.known | ~to_check, found.complete)
     refresh_all(engine, torrent)
+    for peer in torrent.swarm.peers.values():  # those that came while only the torrent's name was known
+        peer.talk.have_many(table.complete.search(1))
+        engine.due.touched.add(peer)
     for piece in [piece for piece in torrent.signals.of_piece if table.complete[piece]]:  # readers came before
         for waiting in torrent.signals.of_piece.pop(piece):
             engine.turn.outbox("signal", waiting, waiting.set)

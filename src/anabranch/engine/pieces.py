@@ -22,7 +22,7 @@ _PRIORITIES = tuple(Priority)
 class PieceTable:
     """The pieces of one torrent. Every change of one piece costs O(1) or O(log n)."""
 
-    def __init__(self, geometry: Geometry, draw: Callable[[int], int]) -> None:
+    def __init__(self, geometry: Geometry, draw: Callable[[int], int], *, learned: bool = True) -> None:
         count = geometry.piece_count
         self.geometry = geometry
         self.complete: bitarray = no_pieces(count)
@@ -35,6 +35,7 @@ class PieceTable:
         self.busy: set[int] = set()  # being hashed or written
         self.complete_count = 0
         self.missing_wanted = 0
+        self.learned = learned  # False: how many pieces there are is not known yet
 
     def standing(self, piece: int) -> Standing:
         """Where in the request order the piece belongs. What readers want comes in the order of the content."""
@@ -98,10 +99,14 @@ class PieceTable:
         self.worth[start : start + len(worth)] = worth
         self._count_missing()
 
-    def _count_missing(self) -> None:
-        wanted = bitarray(endian="big")
+    def wanted(self) -> bitarray:
+        """The pieces that are worth anything, complete ones included. O(pieces), at memory's speed."""
+        wanted: bitarray = bitarray(endian="big")
         wanted.pack(bytes(self.worth))
-        self.missing_wanted = (wanted & ~self.complete).count()
+        return wanted
+
+    def _count_missing(self) -> None:
+        self.missing_wanted = (self.wanted() & ~self.complete).count()
 
     def count_have(self, piece: int, step: int) -> None:
         """One more peer (or one fewer) has the piece."""
@@ -119,4 +124,10 @@ class PieceTable:
     @property
     def is_seed(self) -> bool:
         """Whether every piece is complete."""
-        return self.complete_count == self.geometry.piece_count
+        return self.learned and self.complete_count == self.geometry.piece_count
+
+
+def length_in(geometry: Geometry, pieces: bitarray) -> int:
+    """Length in bytes of all these pieces together. O(pieces / 64), and O(files) where each file has a short piece."""
+    gaps = sum(geometry.piece_length - length for piece, length in geometry.short.items() if pieces[piece])
+    return int(pieces.count()) * geometry.piece_length - gaps

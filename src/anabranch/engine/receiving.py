@@ -12,6 +12,7 @@ from typing import Any
 from anabranch.model import BLOCK_SIZE, PeerFault
 from anabranch.picker import Run
 from anabranch.wire import (
+    METADATA,
     BlocksLanded,
     CancelledBlock,
     CancelRun,
@@ -19,6 +20,10 @@ from anabranch.wire import (
     DontHave,
     Event,
     ExtendedHandshake,
+    ExtendedMessage,
+    Hashes,
+    HashReject,
+    HashRequest,
     Have,
     HaveAll,
     HaveNone,
@@ -31,7 +36,7 @@ from anabranch.wire import (
     UnexpectedBlock,
 )
 
-from . import availability, queueing, unchoking
+from . import availability, exchanging, learning, metadata, queueing, unchoking
 from .asking import Aside, ask, ask_idle, buffer_for, give_back, may_ask, show_interest
 from .engine import Engine
 from .events import PeerIntroduced
@@ -200,10 +205,11 @@ def _cancel(engine: Engine, peer: Peer, event: CancelRun, now: float) -> None:
 
 def _introduced(engine: Engine, peer: Peer, event: ExtendedHandshake, now: float) -> None:
     if event.reqq:
-        peer.reqq = min(event.reqq, 4096)
-    if event.version and event.version != peer.client:
-        peer.client = event.version
-        engine.tell(PeerIntroduced(peer.torrent.info_hash, peer.address, peer.client))
+        peer.profile.reqq = min(event.reqq, 4096)
+    if event.version and event.version != peer.profile.client:
+        peer.profile.client = event.version
+        engine.tell(PeerIntroduced(peer.torrent.info_hash, peer.address, peer.profile.client))
+    learning.offered(engine, peer, now)
     if event.port and peer.candidate is None:  # where it listens, so that we can call back when this one is lost
         candidates = peer.torrent.swarm.candidates
         address = peer.address._replace(port=event.port)
@@ -213,6 +219,16 @@ def _introduced(engine: Engine, peer: Peer, event: ExtendedHandshake, now: float
             candidate.engaged = True
             candidate.seed = peer.has_all
             peer.candidate = candidate
+
+
+def _extended(engine: Engine, peer: Peer, event: ExtendedMessage, now: float) -> None:
+    if event.name == METADATA:
+        metadata.heard(engine, peer, event.payload, now)
+
+
+def _hashes(engine: Engine, peer: Peer, event: Hashes, now: float) -> None:
+    exchanging.heard(engine, peer, event, now)
+    learning.go_on(engine, peer.torrent)
 
 
 _ACTS: Mapping[type[Event], Callable[[Engine, Peer, Any, float], None]] = {
@@ -232,4 +248,8 @@ _ACTS: Mapping[type[Event], Callable[[Engine, Peer, Any, float], None]] = {
     RequestRun: _request,
     CancelRun: _cancel,
     ExtendedHandshake: _introduced,
+    ExtendedMessage: _extended,
+    HashRequest: exchanging.answer,
+    Hashes: _hashes,
+    HashReject: exchanging.refused,
 }

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from anabranch.storage import Groups, TorrentStorage
 
-from . import events, failing
+from . import announcing, events, failing
 from .engine import Engine
-from .membership import tell_upload_only
+from .introducing import tell_upload_only
 from .settling import settle_complete
 from .stage import Closing, Dropped, Live
 from .state import TorrentState
@@ -75,6 +75,7 @@ def look_complete(engine: Engine, torrent: TorrentState) -> None:
     torrent.signals.said_complete = True
     settle_complete(engine, torrent)
     tell_upload_only(engine, torrent)
+    announcing.completed(engine, torrent)
     engine.tell(events.Completed(torrent.info_hash))
 
 

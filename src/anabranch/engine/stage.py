@@ -9,6 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from anabranch.model import TorrentError
+from anabranch.wire import MetadataFetch
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """Only the name is known: the info dictionary comes from peers, then the piece hashes that it does not have.
+
+    Args:
+        fetch: The info dictionary on its way; None once it is here and piece hashes are missing.
+        select: Files that the magnet link selects (BEP 53), as inclusive ranges; None for all.
+        wanted: All of it, or what is selected, is to be downloaded as soon as there are files.
+        reading: The info dictionary has come and a worker reads it.
+    """
+
+    fetch: MetadataFetch | None
+    select: tuple[tuple[int, int], ...] | None = None
+    wanted: bool = False
+    reading: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +83,10 @@ class Dropped:
     """Closed; nothing follows."""
 
 
-Stage = Opening | Checking | Live | Failed | Closing | Dropped
+Stage = Learning | Opening | Checking | Live | Failed | Closing | Dropped
 
 MAY_FOLLOW: Mapping[type[Stage], frozenset[type[Stage]]] = {
+    Learning: frozenset({Learning, Opening, Failed, Closing}),
     Opening: frozenset({Checking, Live, Failed, Closing}),
     Checking: frozenset({Live, Failed, Closing}),
     Live: frozenset({Failed, Closing}),

@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Protocol
 
 from bitarray import bitarray
 
-from anabranch.metainfo import Metainfo
-from anabranch.model import BLOCK_SIZE, Address, Closed, InfoHash, RateMeter, StorageFailed
+from anabranch.metainfo import Metainfo, PieceLayers
+from anabranch.model import BLOCK_SIZE, Address, Closed, Geometry, InfoHash, RateMeter, StorageFailed
+from anabranch.net import Bucket
 from anabranch.picker import PieceProgress, RequestWindow
 from anabranch.storage import Claim, ClientStorage, TorrentStorage
-from anabranch.wire import Connection, RequestRun
+from anabranch.wire import Connection, MetadataRation, RequestRun
 
 from .banning import Evidence
 from .buffers import Buffer
 from .candidates import Candidate, Candidates
+from .chatter import Chatter
 from .files import Worth
+from .hashing import HashExchange
 from .pieces import PieceTable
 from .signals_io import Signal
 from .stage import Closing, Dropped, Opening, Stage
 
 if TYPE_CHECKING:
+    from .announcing import Tiers
     from .stats import TorrentStats
 
 
@@ -44,6 +48,9 @@ class Link(Protocol):
 
     def pause_reading(self, paused: bool) -> None:
         """Stop or go on taking what the peer sends."""
+
+    def learn(self, geometry: Geometry) -> None:
+        """The torrent's measures are known now: act on what the peer has said of pieces before."""
 
 
 @dataclass(slots=True)
@@ -75,12 +82,26 @@ class Serving:
     searched_since: float = 0.0  # when the count began
 
 
+@dataclass(slots=True)
+class Profile:
+    """What a peer says about itself."""
+
+    peer_id: bytes
+    chatter: Chatter
+    v2: bool = False  # it knows the hash messages of BEP 52
+    reqq: int = 250  # requests it queues, until its extended handshake says better
+    client: str = ""
+    ration: MetadataRation | None = None  # how much metadata it may have; None before it asked
+    hashes: Bucket = field(default_factory=lambda: Bucket(64, 1024))  # requests for hashes that are answered
+    answering: int = 0  # of these, those that are being worked out
+
+
 @dataclass(slots=True, eq=False)
 class Peer:
     """One connection after the handshake."""
 
     address: Address
-    peer_id: bytes
+    profile: Profile
     outgoing: bool
     torrent: TorrentState
     talk: Connection
@@ -92,8 +113,6 @@ class Peer:
     counted: int = 0  # pieces below this one are in the availability
     window: RequestWindow = field(default_factory=RequestWindow)
     serving: Serving = field(default_factory=Serving)
-    reqq: int = 250  # requests it queues, until its extended handshake says better
-    client: str = ""
 
 
 @dataclass(slots=True)
@@ -106,6 +125,7 @@ class Swarm:
     optimistic: Peer | None = None
     optimistic_until: float = 0.0
     rechoke_at: float = 0.0
+    trackers: list[Tiers] = field(default_factory=list)  # one for each of the torrent's names
 
 
 @dataclass(slots=True)
@@ -218,6 +238,12 @@ class TorrentState:
     totals: Totals = field(default_factory=Totals)
     evidence: Evidence = field(default_factory=Evidence)
     snapshot: Snapshot = field(default_factory=Snapshot)
+    exchange: HashExchange | None = None  # of a torrent that has a v2 side
+
+    @property
+    def layers(self) -> PieceLayers | None:
+        """The v2 hashes; None without a v2 side."""
+        return self.exchange.layers if self.exchange is not None else None
 
     def opened(self) -> TorrentStorage:
         """The storage, which is there in every stage but Opening."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from anabranch.model import Address, InfoHash
 
 from .engine import Engine
+from .pieces import length_in
 from .stage import Checking, Failed
 from .state import Peer, TorrentState
 
@@ -49,7 +50,7 @@ class TorrentStats:
     Args:
         info_hash: Whose numbers these are.
         name: The torrent's name.
-        stage: "opening", "checking", "live", "failed", "closing" or "dropped".
+        stage: "learning", "opening", "checking", "live", "failed", "closing" or "dropped".
         error: Why it failed, else "".
         length: All content.
         wanted: Pieces' bytes that are wanted or were, complete ones included.
@@ -96,28 +97,20 @@ class TorrentStats:
 
 
 def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
-    """Make the picture of one torrent. O(peers); pieces are counted by their numbers, not one by one."""
+    """Make the picture of one torrent. O(peers + pieces / 64); pieces are not looked at one by one."""
     now = engine.clock()
     table, stage, swarm, totals = torrent.pieces, torrent.stage, torrent.swarm, torrent.totals
     geometry = table.geometry
     peers = list(swarm.peers.values())
-    last = geometry.piece_count - 1
-    short = geometry.piece_length - geometry.length_of(last) if last >= 0 else 0
-    wanted_count = geometry.piece_count - table.worth.count(0)
-    left = table.missing_wanted * geometry.piece_length
-    wanted = wanted_count * geometry.piece_length
-    if last >= 0 and table.worth[last]:
-        wanted -= short
-        if not table.complete[last]:
-            left -= short
+    wanted = table.wanted()
     return TorrentStats(
         info_hash=torrent.info_hash,
         name=torrent.metainfo.info.name,
         stage=type(stage).__name__.lower(),
         error=str(stage.error) if isinstance(stage, Failed) else "",
-        length=geometry.total,
-        wanted=wanted,
-        wanted_left=left,
+        length=geometry.content,
+        wanted=length_in(geometry, wanted),
+        wanted_left=length_in(geometry, wanted & ~table.complete) if table.missing_wanted else 0,
         pieces=geometry.piece_count,
         pieces_complete=table.complete_count,
         checked=max(1.0 - torrent.disk.checks.left / stage.total, 0.0) if isinstance(stage, Checking) else 1.0,
@@ -141,7 +134,7 @@ def peer_stats(engine: Engine, peer: Peer) -> PeerStats:
     now, talk, flow = engine.clock(), peer.talk, peer.flow
     return PeerStats(
         address=peer.address,
-        client=peer.client,
+        client=peer.profile.client,
         outgoing=peer.outgoing,
         rate_down=flow.down.rate(now),
         rate_up=flow.up.rate(now),
@@ -163,7 +156,7 @@ def bytes_completed(torrent: TorrentState, offset: int, length: int) -> int:
     pieces = geometry.pieces_of(offset, length)
     if not pieces:
         return 0
-    total = table.complete.count(1, pieces.start, pieces.stop) * geometry.piece_length
+    total = int(table.complete.count(1, pieces.start, pieces.stop)) * geometry.piece_length
     if table.complete[pieces.start]:
         total -= offset - geometry.offset_of(pieces.start)
     last = pieces.stop - 1

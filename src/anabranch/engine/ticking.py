@@ -5,13 +5,13 @@ Network thread, within a turn per torrent.
 
 from __future__ import annotations
 
-from . import recording, retrying, unchoking
+from . import exchanging, learning, recording, retrying, unchoking
 from .asking import ask, ask_idle, give_back, show_interest, take_back_all
 from .checking import advance
 from .engine import Engine
 from .finishing import feed_starved, give_up, spill
 from .membership import of_no_use
-from .stage import Checking, Dropped, Failed, Live
+from .stage import Checking, Dropped, Failed, Learning, Live
 from .state import Peer, TorrentState
 
 SNUBBED_AFTER = 30.0  # seconds without an answer, after which others are asked
@@ -30,6 +30,11 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
         retrying.retry(engine, torrent, now)
     if isinstance(torrent.stage, Checking):
         advance(engine, torrent)
+    if isinstance(torrent.stage, Learning):
+        learning.look(engine, torrent, now)
+        learning.go_on(engine, torrent)
+    elif torrent.exchange is not None:
+        exchanging.look(engine, torrent, now)
     if disk.unrecorded:
         recording.record(engine, torrent)
     if swarm.peers:

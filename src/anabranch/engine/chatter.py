@@ -1,0 +1,43 @@
+"""How much a peer may say beside blocks before it is heard less: cheap words must not keep us from others' blocks.
+
+A message of five or nine bytes costs us as much as a block of 16 KiB. A peer may say what honest ones say: twice of
+each piece that it has it, a burst, a steady trickle, and more in proportion to the blocks that move. Beyond that it has
+to wait for its next word, and nothing else happens to it.
+"""
+
+from __future__ import annotations
+
+BURST = 256 * 1024  # bytes
+RATE = 8 * 1024  # bytes per second: some 900 messages
+PER_PAYLOAD = 64  # bytes of blocks that bring the right to one more byte; requests and headers need a twelfth of it
+_PER_PIECE = 18  # bytes: two haves
+_LONGEST = 5.0  # seconds of silence at a time
+
+
+class Chatter:
+    """What one peer may still say."""
+
+    __slots__ = ("_left", "_most", "_since")
+
+    def __init__(self, pieces: int, now: float) -> None:
+        self._most = self._left = float(BURST + _PER_PIECE * pieces)
+        self._since = now
+
+    def credit(self, size: int) -> None:
+        """We have asked for so many bytes."""
+        self._left = min(self._left + size, self._most)
+
+    def heard(self, size: int, payload: int, now: float) -> float:
+        """Bytes came, or went.
+
+        Args:
+            size: Bytes that came and were no blocks.
+            payload: Bytes of blocks that came or went.
+            now: The time.
+
+        Returns:
+            Seconds in which the peer is not to be heard.
+        """
+        self._left = min(self._left + (now - self._since) * RATE + payload / PER_PAYLOAD, self._most) - size
+        self._since = now
+        return min(max(-self._left / RATE, 0.0), _LONGEST)

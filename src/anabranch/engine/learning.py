@@ -1,0 +1,232 @@
+"""A torrent of which only the name is known: its info dictionary comes from peers, then it begins like any other.
+
+Sources: BEP 9 (metadata exchange), BEP 52 (a v2-only torrent needs its piece hashes before anything can be verified).
+Whom to ask for what, and whom to believe, is the wire's MetadataFetch. Network thread, within a turn, but for
+placeholder().
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import sha1, sha256
+from math import inf
+
+from anabranch.metainfo import Info, Magnet, Metainfo, PieceLayers, compose, where_found
+from anabranch.model import BLOCK_SIZE, Geometry, Priority, TorrentError, no_pieces
+from anabranch.wire import METADATA, MetadataFetch, MetadataRequest, write_metadata
+
+from . import events, exchanging
+from .chatter import Chatter
+from .engine import Engine
+from .files import Worth
+from .hashing import HashExchange
+from .introducing import introduce
+from .opening import open_storage
+from .pieces import PieceTable
+from .stage import Closing, Dropped, Failed, Learning, Opening, follow
+from .state import Checks, Holding, Peer, TorrentState
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a worker made of an info dictionary."""
+
+    metainfo: Metainfo
+    pieces: PieceTable
+    worth: Worth
+    exchange: HashExchange | None
+
+
+def placeholder(magnet: Magnet) -> Metainfo:
+    """What stands in for the metainfo of a torrent that is known by a link only: no files, no pieces."""
+    names = magnet.swarm_hashes
+    info = Info(
+        raw=b"",
+        info_hash=names[0],
+        v1=magnet.v1,
+        v2=magnet.v2,
+        name=magnet.name or names[0].hex(),
+        files=(),
+        geometry=Geometry(0, BLOCK_SIZE),
+        piece_hashes=b"",
+        private=False,
+        source="",
+        multi=True,
+        renamed=(),
+    )
+    return Metainfo(
+        info=info,
+        trackers=tuple((url,) for url in magnet.trackers),
+        webseeds=magnet.webseeds,
+        nodes=(),
+        comment="",
+        created_by="",
+        creation_date=None,
+        warnings=magnet.warnings,
+        raw=str(magnet).encode(),
+        layers={},
+    )
+
+
+def fetch_for(magnet: Magnet) -> MetadataFetch:
+    """The fetch of what the link names: an info dictionary is right when it has every hash of the link."""
+
+    def check(raw: bytes) -> bool:
+        v1 = magnet.v1 is None or sha1(raw, usedforsecurity=False).digest() == magnet.v1
+        return v1 and (magnet.v2 is None or sha256(raw).digest() == magnet.v2)
+
+    return MetadataFetch(check)
+
+
+def exchange_for(info: Info, metainfo: Metainfo) -> HashExchange | None:
+    """What is known of the torrent's v2 hashes; None without a v2 side."""
+    if info.v2 is None or not info.files:
+        return None
+    return HashExchange(PieceLayers(info, metainfo.layers))
+
+
+def offered(engine: Engine, peer: Peer, now: float) -> None:
+    """A peer said in its extended handshake that it has the info dictionary."""
+    torrent = peer.torrent
+    stage, theirs = torrent.stage, peer.talk.peer_extensions
+    if isinstance(stage, Learning) and stage.fetch is not None and theirs.metadata_size and METADATA in theirs.ids:
+        stage.fetch.offer(peer, theirs.metadata_size, now)
+        look(engine, torrent, now)
+
+
+def left(torrent: TorrentState, peer: Peer) -> None:
+    """A peer is gone: what it was asked for is asked of others."""
+    if isinstance(torrent.stage, Learning) and torrent.stage.fetch is not None:
+        torrent.stage.fetch.left(peer)
+
+
+def look(engine: Engine, torrent: TorrentState, now: float) -> None:
+    """Ask for what is to be asked for, take what has come, end with those who lied."""
+    stage = torrent.stage
+    if not isinstance(stage, Learning) or stage.fetch is None or stage.reading:
+        return
+    fetch = stage.fetch
+    fetch.tick(now)
+    for peer, piece in fetch.requests(now):
+        if isinstance(peer, Peer):
+            peer.talk.send_extended(METADATA, write_metadata(MetadataRequest(piece)))
+            engine.due.touched.add(peer)
+    for peer in fetch.convicted:
+        if isinstance(peer, Peer) and torrent.swarm.peers.get(peer.address) is peer:
+            engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "sent wrong metadata")
+    if fetch.result is not None:
+        torrent.stage = follow(stage, replace(stage, reading=True))
+        learn(engine, torrent, fetch.result)
+
+
+def learn(engine: Engine, torrent: TorrentState, raw: bytes) -> None:
+    """The info dictionary is here: have it read, then begin."""
+    before, data_path, draw = torrent.metainfo, torrent.data_path, engine.draw
+
+    def job() -> Learned:
+        whole = compose(raw, trackers=before.trackers, webseeds=before.webseeds)
+        return read(Metainfo.parse(whole), data_path, draw)
+
+    _have_read(engine, torrent, job)
+
+
+def take_metainfo(engine: Engine, torrent: TorrentState, metainfo: Metainfo) -> None:
+    """The user gave the .torrent file of a torrent that is still learning."""
+    stage = torrent.stage
+    if isinstance(stage, Learning) and not stage.reading:
+        torrent.stage = follow(stage, replace(stage, reading=True))
+        data_path, draw = torrent.data_path, engine.draw
+        _have_read(engine, torrent, lambda: read(metainfo, data_path, draw))
+
+
+def read(metainfo: Metainfo, data_path: str, draw: Callable[[int], int]) -> Learned:
+    """Make what a torrent needs of its metainfo. Looks at the disk: not within a turn."""
+    info = where_found(metainfo.info, data_path) if metainfo.info.files else metainfo.info
+    metainfo = replace(metainfo, info=info)
+    return Learned(
+        metainfo, PieceTable(info.geometry, draw), Worth(info.geometry, info.files), exchange_for(info, metainfo)
+    )
+
+
+def _have_read(engine: Engine, torrent: TorrentState, job: Callable[[], Learned]) -> None:
+    def done(found: Learned) -> None:
+        engine.network.run(_begin, engine, torrent, found)
+
+    def failed(error: BaseException) -> None:
+        engine.network.run(_useless, engine, torrent, error)
+
+    engine.turn.outbox("read metadata", torrent, engine.workshop.disk.submit, job, done, failed)
+
+
+def _useless(engine: Engine, torrent: TorrentState, error: BaseException) -> None:
+    """The hash is right, and yet nothing can be made of it: no other copy would be better."""
+    if isinstance(torrent.stage, Closing | Dropped):
+        return
+    known = error if isinstance(error, TorrentError) else TorrentError(f"unexpected {type(error).__name__}: {error}")
+    torrent.stage = follow(torrent.stage, Failed(known, inf))
+    engine.tell(events.Failed(torrent.info_hash, known))
+    engine.tell(events.StageChanged(torrent.info_hash, "failed"))
+
+
+def _begin(engine: Engine, torrent: TorrentState, found: Learned) -> None:
+    stage = torrent.stage
+    if not isinstance(stage, Learning):
+        return
+    engine.directory.remove(torrent)
+    torrent.metainfo = found.metainfo
+    torrent.pieces, torrent.worth, torrent.exchange = found.pieces, found.worth, found.exchange
+    geometry = found.pieces.geometry
+    torrent.holding = Holding(engine.pool.stretch_size(geometry))
+    torrent.disk.checks = Checks(no_pieces(geometry.piece_count))
+    torrent.disk.dirty = True
+    engine.directory.add(torrent)
+    if stage.wanted:
+        select(torrent, stage.select)
+    for peer in list(torrent.swarm.peers.values()):
+        _tell(engine, peer)
+    engine.turn.outbox("signal", torrent.signals.got_info, torrent.signals.got_info.set)
+    engine.tell(events.GotInfo(torrent.info_hash))
+    torrent.stage = Learning(None, reading=True)
+    go_on(engine, torrent)
+
+
+def go_on(engine: Engine, torrent: TorrentState) -> None:
+    """Open the storage, once there is something to verify pieces by."""
+    if not isinstance(torrent.stage, Learning) or torrent.stage.fetch is not None:
+        return
+    if exchanging.needed(torrent):
+        exchanging.look(engine, torrent, engine.clock())
+        return
+    torrent.stage = follow(torrent.stage, Opening())
+    engine.tell(events.StageChanged(torrent.info_hash, "opening"))
+    open_storage(engine, torrent)
+
+
+def want_when_known(torrent: TorrentState) -> bool:
+    """Any thread: have all of it, or what its link selects, downloaded once there are files. False: there are."""
+    stage = torrent.stage
+    if not isinstance(stage, Learning) or stage.fetch is None:
+        return False
+    torrent.stage = replace(stage, wanted=True)
+    return True
+
+
+def select(torrent: TorrentState, ranges: tuple[tuple[int, int], ...] | None) -> None:
+    """Want all files, or those that a magnet link selects (BEP 53)."""
+    count = len(torrent.metainfo.info.files)
+    wanted = [Priority.NORMAL if ranges is None else Priority.NONE] * count
+    for first, last in ranges or ():
+        wanted[first : last + 1] = [Priority.NORMAL] * len(wanted[first : last + 1])
+    torrent.worth.of_file[:] = wanted
+    torrent.pieces.replace_worth(0, torrent.worth.of_all(wanted))
+
+
+def _tell(engine: Engine, peer: Peer) -> None:
+    """A peer that came before the info did: what it said about pieces counts from now on."""
+    geometry = peer.torrent.pieces.geometry
+    peer.has = no_pieces(geometry.piece_count)
+    peer.counted = geometry.piece_count
+    peer.profile.chatter = Chatter(geometry.piece_count, engine.clock())
+    introduce(engine, peer)
+    engine.turn.outbox("learn", peer, engine.network.call, peer.link.learn, geometry)
