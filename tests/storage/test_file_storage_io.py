@@ -12,7 +12,7 @@ from threading import Thread
 
 import pytest
 
-from anabranch.model import InputRefused, StorageFailed
+from anabranch.model import Geometry, InputRefused, StorageFailed
 from anabranch.storage import (
     Bulk,
     Completion,
@@ -25,7 +25,7 @@ from anabranch.storage import (
     Sparse,
 )
 from storage.conformance import SMALL, conforms
-from storage.small_torrents import HASH, SmallFile, got, lay_down, named, put, torrent, tree, whole
+from storage.small_torrents import HASH, SmallFile, SmallTorrent, got, lay_down, named, put, torrent, tree, whole
 
 PAIR = torrent(64, named("t/a", 100), named("t/b", 92))  # pieces 0, 1 (shared), 2
 
@@ -61,6 +61,18 @@ def test_a_file_has_its_name_once_its_last_piece_is_recorded(tmp_path: Path) -> 
     storage.piece(2).mark_incomplete()
     assert set(tree(tmp_path)) == {"t/a", "t/b.part"}
     assert whole(storage, PAIR, 1) == PAIR.of_piece(1)
+
+
+def test_files_that_begin_at_pieces_are_whole_without_what_is_between_them(tmp_path: Path) -> None:
+    """BEP 52: in a v2 torrent offsets have gaps, and files have not."""
+    files = (SmallFile(("t", "a"), 100), SmallFile(("t", "b"), 5, 128), SmallFile(("t", "c"), 64, 192))
+    gaps = SmallTorrent(Geometry(256, 64, {1: 36, 2: 5}), files, bytes(range(256)))
+    storage = FileStorage(tmp_path).open(gaps, HASH)
+    put(storage, gaps, 0, 1, 2, 3)
+    assert [whole(storage, gaps, piece) for piece in range(4)] == [gaps.of_piece(piece) for piece in range(4)]
+    storage.record(range(4))
+    assert tree(tmp_path) == {"t/a": gaps.of_file(0), "t/b": gaps.of_file(1), "t/c": gaps.of_file(2)}
+    assert all(map(storage.present, range(4)))
 
 
 def test_pad_files_are_never_on_the_disk_and_read_as_zeros(tmp_path: Path) -> None:

@@ -26,6 +26,32 @@ def test_a_range_is_cut_at_the_borders_of_files_and_empty_files_are_passed_over(
     assert files.pieces_of(3, place=4) == range(1, 3)
 
 
+def test_between_files_that_begin_at_pieces_is_nothing() -> None:
+    """BEP 52: a gap is from the end of a short piece to the begin of the next, and is in no extent."""
+    files = (SmallFile(("a",), 20), SmallFile(("e",), 0, 20), SmallFile(("b",), 5, 32), SmallFile(("c",), 16, 48))
+    geometry = Geometry(64, 16, {1: 4, 2: 5})
+    laid = FileMap(files, geometry)
+    assert [list(laid.extents_of(piece)) for piece in range(4)] == [
+        [Extent(0, 0, 16)],
+        [Extent(0, 16, 4)],
+        [Extent(2, 0, 5)],
+        [Extent(3, 0, 16)],
+    ]
+    assert [laid.pieces_of(number) for number in range(4)] == [range(2), range(0), range(2, 3), range(3, 4)]
+    for offset in (16, 20, 31):
+        with pytest.raises(ValueError, match="no file has the byte"):
+            list(laid.extents(offset, 16))
+
+
+@pytest.mark.parametrize("start", [19, 21, 31, 33, 48])
+def test_a_gap_that_is_not_between_pieces_is_refused(start: int) -> None:
+    files = (SmallFile(("a",), 20), SmallFile(("b",), 64 - start, start))
+    with pytest.raises(InputRefused, match="is due"):
+        FileMap(files, Geometry(64, 16, {1: 4}))
+    with pytest.raises(InputRefused, match="is due"):
+        FileMap((SmallFile(("a",), 20), SmallFile(("b",), 32, 32)), Geometry(64, 16))
+
+
 @given(LENGTHS, st.integers(1, 40), st.data())
 def test_the_extents_of_any_range_are_exactly_its_bytes(
     lengths: list[int], piece_length: int, data: st.DataObject

@@ -75,7 +75,7 @@ class Info:
             raise MetainfoError(f"{len(raw) - noted.end} bytes follow {_WHERE}")
         if not isinstance(noted.value, dict):
             raise MetainfoError(f"{_WHERE} is {word_for(noted.value)}")
-        return checked_info(bytes(raw), noted.value)
+        return checked_info(bytes(raw), noted.value, canonical=not noted.warnings)
 
     def hash_of(self, piece: int) -> bytes:
         """The SHA-1 that the piece's content must have: 20 bytes; empty for a torrent of v2 alone."""
@@ -87,13 +87,18 @@ class Info:
         return _swarm_hashes(self.v1, self.v2)
 
 
-def checked_info(raw: bytes, table: Table) -> Info:
+def checked_info(raw: bytes, table: Table, *, canonical: bool) -> Info:
     """Make an Info of a dictionary and its bencoded bytes.
+
+    Args:
+        raw: The bytes.
+        table: What they say.
+        canonical: They are known to be canonical bencode; otherwise it is found out where it matters.
 
     Raises:
         MetainfoError: no torrent can be made of it; the text says why.
     """
-    leaves = _leaves(raw, table)
+    leaves = _leaves(raw, table, canonical)
     name = name_text(table)
     if name is None:
         raise MetainfoError(f"{_WHERE} has no 'name'")
@@ -135,7 +140,7 @@ class _Laid(NamedTuple):
     renamed: tuple[Renamed, ...]
 
 
-def _leaves(raw: bytes, table: Table) -> list[Leaf] | None:
+def _leaves(raw: bytes, table: Table, canonical: bool) -> list[Leaf] | None:
     """The files of the v2 side, None where there is none.
 
     What says of itself which version it is must be canonical (BEP 52), as libtorrent demands it.
@@ -149,7 +154,7 @@ def _leaves(raw: bytes, table: Table) -> list[Leaf] | None:
         tree = due(table, b"file tree", dict, _WHERE)
     elif isinstance(tree, dict):
         raise MetainfoError(f"{_WHERE} has a 'file tree', but its 'meta version' is not 2")
-    if version > 0:
+    if version > 0 and not canonical:
         try:
             decode(raw)
         except BencodeError as bad:

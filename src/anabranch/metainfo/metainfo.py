@@ -73,7 +73,7 @@ class Metainfo:
             warnings.append(f"{len(data) - noted.end} bytes follow the torrent and are ignored")
         inside = due(table, b"info", dict, "the torrent file")
         start, end = noted.spans[b"info"]
-        info = checked_info(data[start:end], inside)
+        info = checked_info(data[start:end], inside, canonical=not noted.warnings)
         return cls(
             info=info,
             trackers=_trackers(table, warnings),

@@ -7,7 +7,6 @@ here nothing is recursive.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from .errors import MetainfoError
@@ -147,17 +146,22 @@ def joined_sides(files: Sequence[FileEntry], leaves: Sequence[Leaf], piece_lengt
             )
         if file.length and file.offset % piece_length:
             raise MetainfoError(f"{'/'.join(below)} does not begin at a piece, as it must in a hybrid torrent")
-        joined.append(_with_v2(file, leaf))
+        joined.append(_entry(leaf, file.index, file.path, file.offset, file.named))
     return tuple(joined)
 
 
-def _entry(leaf: Leaf, index: int, path: tuple[str, ...], offset: int, original: tuple[str, ...]) -> FileEntry:
-    named = original if original != path else None
-    return _with_v2(FileEntry(index, path, offset, leaf.length, named=named), leaf)
-
-
-def _with_v2(file: FileEntry, leaf: Leaf) -> FileEntry:
+def _entry(leaf: Leaf, index: int, path: tuple[str, ...], offset: int, named: tuple[str, ...] | None) -> FileEntry:
+    """A file at the place given; *named* is its path as the torrent has it, where that is another."""
     attributes = attributes_of(leaf.table)
     if b"l" in attributes:
-        return FileEntry(file.index, file.path, file.offset, 0, symlink=link_target(leaf.table, file.path[0]))
-    return replace(file, executable=b"x" in attributes, hidden=b"h" in attributes, symlink=None, root=leaf.root)
+        return FileEntry(index, path, offset, 0, symlink=link_target(leaf.table, path[0]))
+    return FileEntry(
+        index,
+        path,
+        offset,
+        leaf.length,
+        executable=b"x" in attributes,
+        hidden=b"h" in attributes,
+        named=named if named != path else None,
+        root=leaf.root,
+    )

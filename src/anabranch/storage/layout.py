@@ -1,7 +1,8 @@
 """Where a torrent's bytes lie in its files: offsets to extents and back, and the names that files go by.
 
-Pure arithmetic over BEP 3's "files" list. A name here comes from a stranger: what could lead out of the data directory,
-or make two things of one name, is refused before any disk is touched.
+Pure arithmetic over BEP 3's "files" list, and over BEP 52's file tree, where every file begins at a piece and before it
+may be a gap: offsets that are in no piece. A name here comes from a stranger: what could lead out of the data
+directory, or make two things of one name, is refused before any disk is touched.
 """
 
 from __future__ import annotations
@@ -36,23 +37,36 @@ class FileMap:
         self._starts = [files[number].offset for number in self._numbers]
         end = 0
         for number in self._numbers:
-            if files[number].offset != end or files[number].length < 0:
-                raise InputRefused(f"file {number} starts at offset {files[number].offset}, {end} is due")
-            end += files[number].length
+            start = files[number].offset
+            if files[number].length < 0 or (start != end and not self._is_gap(end, start)):
+                raise InputRefused(f"file {number} starts at offset {start}, {end} is due")
+            end = start + files[number].length
         if end != geometry.total:
             raise InputRefused(f"files of {end} bytes in a torrent of {geometry.total}")
 
     def extents(self, offset: int, length: int) -> Iterator[Extent]:
-        """The runs that make up [offset, offset + length), in order; empty files have none."""
+        """The runs that make up [offset, offset + length), in order; empty files have none.
+
+        Raises:
+            ValueError: there is a gap in it, which is in no piece.
+        """
         end = offset + length
         at = bisect_right(self._starts, offset) - 1
         while offset < end:
             number = self._numbers[at]
             place = offset - self._starts[at]
             run = min(end - offset, self._files[number].length - place)
+            if place < 0 or run <= 0:
+                raise ValueError(f"no file has the byte at offset {offset}")
             yield Extent(number, place, run)
             offset += run
             at += 1
+
+    def _is_gap(self, end: int, start: int) -> bool:
+        """Whether a piece ends at the one offset and the next piece begins at the other."""
+        piece = self._geometry.piece_length
+        inside = end % piece
+        return 0 < inside == self._geometry.length_of(end // piece) and start == end - inside + piece
 
     def extents_of(self, piece: int) -> Iterator[Extent]:
         """The runs that make up one piece."""

@@ -88,6 +88,8 @@ class MemoryTorrent:
             if held is None:
                 break
             run = memoryview(held)[begin : begin + len(view) - got]
+            if not run:
+                break  # behind the end of a short piece, where a v2 torrent has nothing
             view[got : got + len(run)] = run
             got += len(run)
         return got
