@@ -7,17 +7,20 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST ?=
 
-.PHONY: help setup demo test lint interop deep clean
+.PHONY: help setup programs demo test lint interop deep clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 setup: .venv/tools ## Make .venv with everything that work on the project needs
 
+programs: ## Install the BitTorrent programs that the tests run against (Debian, as root)
+	@.ci/install_programs
+
 demo: .venv/product ## See it work: a local swarm, with proof
 	$(BIN)/anabranch demo
 
-test: .venv/tools ## Run all tests but the long ones
+test: .venv/tools programs ## Run all tests but the long ones
 	$(BIN)/python -m pytest -n 2 -m "not deep" $(PYTEST)
 
 lint: .venv/tools ## Check style and types
@@ -25,10 +28,10 @@ lint: .venv/tools ## Check style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-interop: .venv/tools ## Run all tests against real BitTorrent programs, the long ones too
+interop: .venv/tools programs ## Run all tests against real BitTorrent programs, the long ones too
 	$(BIN)/python -m pytest -m interop $(PYTEST)
 
-deep: .venv/tools ## Run the long tests, one after the other: they measure
+deep: .venv/tools programs ## Run the long tests, one after the other: they measure
 	$(BIN)/python -m pytest -m deep $(PYTEST)
 
 clean: ## Remove caches and what builds left; .venv stays

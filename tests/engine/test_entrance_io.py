@@ -109,6 +109,22 @@ def test_a_storm_of_calls_costs_little_and_ends_where_it_began(
         assert greeted(call(open_here, where, GOOD), info_hash)
 
 
+def test_an_address_whose_peers_break_the_protocol_is_shut_out_for_a_while(
+    origin: Origin, tmp_path: Path, open_here: ExitStack
+) -> None:
+    """After ten within a minute; others are let in."""
+    info_hash = origin.metainfo.info.info_hash
+    with copy_of(origin, tmp_path) as client:
+        where = address_of(client)
+        for _ in range(doorkeeping.FAULTS):
+            caller = call(open_here, where, BAD)
+            assert greeted(caller, info_hash)
+            caller.sendall(bytes.fromhex("ffffffff 05"))  # a message of 4 GiB
+            assert hung_up(caller)
+        assert not greeted(call(open_here, where, BAD), info_hash)
+        assert greeted(call(open_here, where, GOOD), info_hash)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
 def test_a_seeder_out_of_descriptors_answers_when_it_has_some_again(
     origin: Origin, tmp_path: Path, open_here: ExitStack

@@ -33,7 +33,7 @@ def test_who_sent_all_of_a_wrong_piece_is_banned_at_once() -> None:
     assert node.engine.banned == {"10.9.9.9"}
     assert torrent.totals.corrupt >= content.geometry.piece_length
     assert torrent.pieces.complete_count == 0
-    assert refuse(node.engine, torrent, liar.peer.address, None) == "banned"
+    assert refuse(node.engine, torrent, liar.peer.address) == "banned"
     [told] = [event for event in node.told() if isinstance(event, events.PeerBanned)]
     assert told.host == "10.9.9.9"
     Remote(node, torrent, content)

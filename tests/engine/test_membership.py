@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from anabranch.engine import events
+from anabranch.engine import dialing, events
 from anabranch.engine.stage import Live
 from anabranch.engine.wanting import set_max_connections
 from anabranch.model import Address, PeerFault
@@ -76,6 +76,93 @@ def test_two_that_dial_each_other_keep_the_same_one_of_both_connections() -> Non
             node.settle()
             assert not came.closed
         assert len(torrent.swarm.peers) == 1
+
+
+def test_of_two_connections_to_a_peer_the_candidate_stays_with_the_one_that_is_kept() -> None:
+    """So that it is not dialed again while the peer is there, and may be when that is lost."""
+    clock = Clock()
+    for number, other in ((1, 2), (2, 1)):
+        for dialed_first in (True, False):
+            node = Node(clock, number)
+            torrent = node.add(CONTENT)
+            node.settle()
+            them = theirs(Node(clock, other).engine.peer_id)
+            torrent.swarm.candidates.add(ADDRESS, "user")
+            candidate = torrent.swarm.candidates.get(ADDRESS)
+            assert candidate is not None
+            torrent.swarm.candidates.engage(candidate, clock.now)
+            torrent.swarm.dialing = 1
+            for dials in (dialed_first, not dialed_first):
+                try:
+                    node.join(
+                        torrent,
+                        Nobody(),
+                        ADDRESS if dials else ADDRESS._replace(port=50_000),
+                        them,
+                        candidate if dials else None,
+                    )
+                    torrent.swarm.dialing -= dials
+                except PeerFault:
+                    if dials:
+                        with node.engine.turn:
+                            dialing.ended(node.engine, torrent, candidate)
+                node.settle()
+            [peer] = torrent.swarm.peers.values()
+            assert peer.outgoing == (number > other)
+            assert peer.candidate is candidate
+            assert candidate.engaged
+            assert torrent.swarm.dialing == candidate.failures == 0
+            with node.engine.turn:
+                assert dialing.choose(node.engine, 2000.0) == []
+            peer.link.close("closed by the peer")
+            assert not candidate.engaged
+
+
+def test_two_clients_of_one_peer_id_at_two_addresses_are_two_peers() -> None:
+    """A copied configuration, or one client with an IPv4 and an IPv6 address: nobody knows."""
+    node = Node(Clock())
+    torrent = node.add(CONTENT)
+    node.settle()
+    node.join(torrent, Nobody(), ADDRESS, theirs())
+    node.join(torrent, Nobody(), ADDRESS._replace(host="10.3.3.4"), theirs())
+    node.join(torrent, Nobody(), ADDRESS._replace(port=7), theirs(b"-XX0000-another.one."))
+    assert len(torrent.swarm.peers) == 3
+
+
+def test_where_our_own_peer_id_answers_a_dial_we_never_dial_again() -> None:
+    """In no torrent; a caller with our peer id tells nothing about an address."""
+    node = Node(Clock())
+    torrent = node.add(CONTENT)
+    node.settle()
+    torrent.swarm.candidates.add(ADDRESS, "tracker")
+    candidate = torrent.swarm.candidates.get(ADDRESS)
+    ourselves = node.loop.ourselves
+    for dialed in (None, candidate):
+        with pytest.raises(PeerFault, match="that is ourselves"):
+            node.join(torrent, Nobody(), ADDRESS, theirs(node.engine.peer_id), dialed)
+        assert (ADDRESS in ourselves) == (dialed is candidate)
+
+
+def test_a_newcomer_takes_the_place_of_a_peer_that_is_of_no_use() -> None:
+    """Where there are enough: an idle one that is there for a while."""
+    node = Node(clock := Clock())
+    torrent = node.seed(CONTENT)
+    torrent.policy.most_connections = 2
+    idle, interested = (Remote(node, torrent, CONTENT, pieces=[]) for _ in range(2))
+    interested.talk.interested()
+    interested.send()
+    with pytest.raises(PeerFault, match="enough"):
+        Remote(node, torrent, CONTENT, pieces=[])
+    run(clock, node, 15)
+    newcomer = Remote(node, torrent, CONTENT, pieces=[])
+    node.settle()
+    assert idle.link.closed == "others wait to be let in"
+    assert not interested.link.closed
+    assert not newcomer.link.closed
+    assert len(torrent.swarm.peers) == 2
+    with pytest.raises(PeerFault, match="enough"):
+        Remote(node, torrent, CONTENT, pieces=[])
+    check(node)
 
 
 def test_no_more_join_than_are_allowed_and_with_fewer_the_least_useful_end() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from anabranch.api import Client
-from ours import make_client
+import trees
+from anabranch.api import Client, Torrent, create
+from ours import KIB, address_of, make_client, until
 
 
 def test_a_thread_that_gets_the_number_of_the_one_that_ended_is_not_taken_for_it(tmp_path: Path) -> None:
@@ -17,3 +19,42 @@ def test_a_thread_that_gets_the_number_of_the_one_that_ended_is_not_taken_for_it
             clients.append(client)
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda number: clients[number % 3].close(), range(24)))
+
+
+def has_one_connection(torrent: Torrent) -> bool:
+    """And nobody left to dial."""
+    swarm = torrent._state.swarm
+    return len(swarm.peers) == 1 and not swarm.dialing and not swarm.candidates.waiting()
+
+
+def test_two_that_dial_each_other_at_once_end_with_one_connection(tmp_path: Path) -> None:
+    """Whichever is through first at either end; and neither has anybody left to dial."""
+    for attempt in range(3):
+        place = tmp_path / str(attempt)
+        data = create(trees.make_file(place / "some.bin", 100_000), piece_length=16 * KIB)
+        with make_client(place / "a", "127.0.7.21") as one, make_client(place / "b", "127.0.7.22") as other:
+            torrents = [client.add(data) for client in (one, other)]
+            for torrent in torrents:
+                assert torrent.checked.wait(10)
+                torrent.download_all()
+            for torrent, peer in zip(torrents, (other, one), strict=True):
+                torrent.add_peers([address_of(peer)])
+            for torrent in torrents:
+                until(partial(has_one_connection, torrent))
+            assert sorted(peer.outgoing for torrent in torrents for peer in torrent.peers()) == [False, True]
+
+
+def test_who_turns_out_to_be_ourselves_is_not_dialed_again(tmp_path: Path) -> None:
+    """A router's outside leads back to us: nobody knows before the peer id comes."""
+    data = create(trees.make_file(tmp_path / "some.bin", 100_000), piece_length=16 * KIB)
+    with make_client(tmp_path, "127.0.7.23") as client:
+        torrent = client.add(data)
+        assert torrent.checked.wait(10)
+        torrent.download_all()
+        torrent.add_peers([address_of(client)])
+        swarm, ourselves = torrent._state.swarm, torrent._core.network.ourselves
+        until(lambda: not len(swarm.candidates))
+        ourselves.listen([])
+        torrent.add_peers([address_of(client)])
+        until(lambda: address_of(client) in ourselves)
+        assert not swarm.peers

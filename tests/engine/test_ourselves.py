@@ -7,6 +7,10 @@ import pytest
 from anabranch.engine.ourselves import Ourselves
 from anabranch.model import Address
 from anabranch.net import peer_priority
+from anabranch.wire import OurExtensions
+from engine.remotes import Remote
+from engine.rig import Clock, Node
+from engine.samples import sample
 
 
 def listening(*hosts: str, port: int = 6881) -> Ourselves:
@@ -99,3 +103,16 @@ def test_priorities_are_of_the_address_that_peers_see() -> None:
     assert ourselves.changes == before + 1
     ourselves.told("203.0.113.5", by="198.51.100.1")
     assert ourselves.changes == before + 1
+
+
+def test_peers_tell_at_what_address_they_see_us() -> None:
+    """BEP 24, in their extended handshake."""
+    content = sample(pieces=3, blocks=1)
+    node = Node(Clock())
+    remote = Remote(node, node.seed(content), content, pieces=[], tells=False)
+    remote.talk.send_extended_handshake(OurExtensions(names={}, version="", reqq=1, yourip=bytes([203, 0, 113, 5])))
+    remote.send()
+    node.settle()
+    seen = node.loop.ourselves.seen_as(v6=False)
+    assert seen is not None
+    assert seen.host == "203.0.113.5"

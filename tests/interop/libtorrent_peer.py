@@ -13,12 +13,10 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
+from .real_program import PeerProgramFailed
+
 PROGRAM = Path(__file__).with_name("libtorrent_program.py")
 _MARGIN = 10.0  # seconds that an answer may take beyond the time the program was given
-
-
-class PeerProgramFailed(Exception):
-    """The other side could not do what the test asked of it, or is gone."""
 
 
 class LibtorrentPeer:
@@ -148,23 +146,38 @@ class LibtorrentPeer:
 
 
 def make_torrent(
-    content: Path, piece_length: int = 0, trackers: tuple[str, ...] = (), *, in_order: bool = False
+    content: Path,
+    piece_length: int = 0,
+    trackers: tuple[str, ...] = (),
+    *,
+    version: str = "v1",
+    in_order: bool = False,
 ) -> bytes:
-    """A v1 .torrent of a file or folder, made by libtorrent; its save path is *content*'s parent.
+    """A .torrent of a file or folder, made by libtorrent; its save path is *content*'s parent.
 
     Args:
         content: File or folder.
         piece_length: Bytes; 0 lets libtorrent choose.
         trackers: Announce URLs, each a tier.
+        version: "v1", "v2" or "hybrid".
         in_order: Sort a folder's files by their names, instead of taking them as the directory gives them.
     """
     import libtorrent as lt  # only here: whoever asks for a peer keeps libtorrent out of the test's own memory
 
+    flags = {"v1": lt.create_torrent.v1_only, "v2": lt.create_torrent.v2_only, "hybrid": 0}[version]
     files = lt.list_files(str(content))
     if in_order:
         files.sort(key=lambda file: Path(file.filename).parts)
-    torrent = lt.create_torrent(files, piece_length, lt.create_torrent.v1_only)
+    torrent = lt.create_torrent(files, piece_length, flags)
     for tier, url in enumerate(trackers):
         torrent.add_tracker(url, tier)
     lt.set_piece_hashes(torrent, str(content.parent))
     return bytes(lt.bencode(torrent.generate()))
+
+
+def make_magnet(torrent: bytes, peers: tuple[tuple[str, int], ...] = ()) -> str:
+    """The magnet link of a .torrent, made by libtorrent: its hashes, name and trackers, and *peers* as x.pe (BEP 9)."""
+    import libtorrent as lt  # only here, as above
+
+    link = lt.make_magnet_uri(lt.torrent_info(torrent))
+    return link + "".join(f"&x.pe={host}:{port}" for host, port in peers)

@@ -12,7 +12,8 @@ import trees
 
 pytest.importorskip("libtorrent", reason="libtorrent has no wheel for this Python")
 
-from interop.libtorrent_peer import LibtorrentPeer, PeerProgramFailed, make_torrent
+from interop.libtorrent_peer import LibtorrentPeer, make_torrent
+from interop.real_program import PeerProgramFailed
 
 pytestmark = pytest.mark.interop
 

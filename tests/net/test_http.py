@@ -21,25 +21,31 @@ from small_servers import HttpServer, http_reply
 
 LIMIT = 10_000
 
+Resolve = Callable[[str, int], Awaitable[list[Address]]]
+
 
 async def nowhere(host: str, port: int) -> list[Address]:
     raise NotResolved(host, "asked for by a test")
 
 
-def asked(url: str, *, timeout: float = 10.0, bind: tuple[str, ...] = (), **given: Any) -> Awaitable[HttpReply]:
+async def asked(
+    url: str,
+    *,
+    timeout: float = 10.0,  # noqa: ASYNC109 # it is what is tested
+    bind: tuple[str, ...] = (),
+    tls: ssl.SSLContext | None = None,
+    resolve: Resolve = nowhere,
+    **given: Any,
+) -> HttpReply:
     """One request of a client of its own."""
-
-    async def ask() -> HttpReply:
-        client = HttpClient("Test/1.0", bind=bind, tls=given.pop("tls", None), resolve=given.pop("resolve", nowhere))
-        try:
-            return await client.get(url, timeout=timeout, limit=given.pop("limit", LIMIT), **given)
-        finally:
-            await client.close()
-
-    return ask()
+    client = HttpClient("Test/1.0", bind=bind, tls=tls, resolve=resolve)
+    try:
+        return await client.get(url, timeout=timeout, limit=LIMIT, **given)
+    finally:
+        await client.close()
 
 
-def names(**hosts: str) -> Callable[[str, int], Awaitable[list[Address]]]:
+def names(**hosts: str) -> Resolve:
     """A resolver that knows these: a_example="127.0.0.1 ::1"."""
 
     async def resolve(host: str, port: int) -> list[Address]:
@@ -235,20 +241,20 @@ def test_certificates_are_verified(run: Run[Any], tmp_path: Path) -> None:
     """By the name in the URL, not by the address that was connected to; the refusal says why, on one line."""
     theirs, ours = contexts(tmp_path)
     with HttpServer(lambda _: http_reply(b"body"), tls=theirs) as server:
-        here = {"resolve": names(localhost="127.0.0.1", other_example="127.0.0.1")}
-        assert run(asked(f"https://localhost:{server.port}/", tls=ours, **here)).body == b"body"
+        here = names(localhost="127.0.0.1", other_example="127.0.0.1")
+        assert run(asked(f"https://localhost:{server.port}/", tls=ours, resolve=here)).body == b"body"
         for url, tls in (
             (f"https://localhost:{server.port}/?s3cret99", None),
             (f"https://other.example:{server.port}/?s3cret99", ours),
         ):
             with pytest.raises(NetworkFailed, match="certificate was refused: ") as caught:
-                run(asked(url, tls=tls, resolve=here["resolve"]))
+                run(asked(url, tls=tls, resolve=here))
             assert caught.value.trouble is Trouble.TLS
             assert "s3cret99" not in str(caught.value)
         ours.minimum_version = ssl.TLSVersion.TLSv1_3
         theirs.maximum_version = ssl.TLSVersion.TLSv1_2
         with pytest.raises(NetworkFailed, match=r"^no secure connection: ") as caught:
-            run(asked(f"https://localhost:{server.port}/", tls=ours, **here))
+            run(asked(f"https://localhost:{server.port}/", tls=ours, resolve=here))
         assert caught.value.trouble is Trouble.TLS
 
 

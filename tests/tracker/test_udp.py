@@ -240,7 +240,16 @@ def test_a_refusal_is_told_in_the_trackers_words() -> None:
     assert tracker.idle_at(0.1)
 
 
-@pytest.mark.parametrize("length", [0, 7, 8, 15, 19])
+def test_an_empty_answer_is_a_refusal() -> None:
+    """opentracker so answers announces of torrents that are not on its list."""
+    tracker = connected(conversation())
+    tracker.announce(REQUEST, "/announce", 1.0)
+    [announce] = tracker.outgoing()
+    fault = the_fault(list(tracker.receive(announce_reply(announce)[:8], 1.1)))
+    assert (fault.kind, str(fault)) == (FaultKind.REFUSED, "refused without a reason")
+
+
+@pytest.mark.parametrize("length", [0, 7, 9, 15, 19])
 def test_what_is_too_short_is_not_heard(length: int) -> None:
     """The question stays open: the right answer may still come."""
     tracker = conversation()

@@ -54,8 +54,8 @@ def test_conversations_that_are_over_are_forgotten(run: Run[Any], monkeypatch: p
     async def work(tracker: UdpServer) -> None:
         udp = UdpTrackers()
         await udp.announce(Address(tracker.host, tracker.port), "/", REQUEST, 0.05)
-        while udp.conversations:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 # nobody is told of it
+        while udp.conversations:  # noqa: ASYNC110 # nobody is told of it
+            await asyncio.sleep(0.01)
         udp.close()
 
     with UdpServer() as tracker:
@@ -69,8 +69,8 @@ def test_who_waits_when_all_is_closed_is_told(run: Run[Any]) -> None:
         udp = UdpTrackers()
         async with asyncio.TaskGroup() as group:
             task = group.create_task(ask(udp, tracker))
-            while not udp.conversations:
-                await asyncio.sleep(0)  # noqa: ASYNC110 # nobody is told of it
+            while not udp.conversations:  # noqa: ASYNC110 # nobody is told of it
+                await asyncio.sleep(0)
             udp.close()
             udp.close()
         assert task.result() == "closed before there was an answer"

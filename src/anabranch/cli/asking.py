@@ -97,7 +97,7 @@ def known_by(torrent: str) -> tuple[InfoHash, int]:
         if not torrent.endswith(".torrent"):
             raise click.BadParameter(f"{torrent[:80]!r} is no info hash, no magnet link and no file")
     info = load(torrent).info
-    return info.info_hash, info.geometry.total
+    return info.info_hash, info.geometry.content
 
 
 def announce_facts(reply: AnnounceReply) -> dict[str, object]:

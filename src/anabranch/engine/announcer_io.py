@@ -90,8 +90,8 @@ class Announcer:
             log.debug("tracker does not listen tracker=%s", announcing.shown(one.tracker.url))
         except Exception:  # bulkhead: our own mistake ends one announce; the torrent asks again
             log.exception("announce failed tracker=%s", announcing.shown(one.tracker.url))
-            fault = TrackerFault(FaultKind.REPLY, "internal error")
-            engine.network.run(announcing.failed, engine, one, fault)
+            broken = TrackerFault(FaultKind.REPLY, "internal error")
+            engine.network.run(announcing.failed, engine, one, broken)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]

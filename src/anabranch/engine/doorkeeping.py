@@ -62,8 +62,7 @@ class Doorkeeper(Generic[V]):
 
     def __init__(self) -> None:
         self._callers: dict[str, _Caller] = {}  # the latest last
-        self._unfinished: dict[str, dict[V, None]] = {}  # who came first is first
-        self._count = 0
+        self._waiting: dict[V, str] = {}  # who has not shaken hands -> which caller; who came first is first
 
     def admits(self, host: str, now: float) -> bool:
         """Whether a connection from there is taken at all: it costs the caller credit."""
@@ -76,28 +75,26 @@ class Doorkeeper(Generic[V]):
     def enter(self, visitor: V, host: str) -> V | None:
         """A connection was taken. Answers who has to go for it, if anybody has."""
         name = neighbourhood(host)
+        self._forget_finished()
         victim = None
-        if len(self._unfinished.get(name, ())) >= MOST_OF_ONE and self._tidy(name) >= MOST_OF_ONE:
+        if list(self._waiting.values()).count(name) >= MOST_OF_ONE:
             victim = self._take_first(name)
-        elif self._count >= MOST_UNFINISHED:
-            victim = self.turn_away(beyond=MOST_UNFINISHED)
-        self._unfinished.setdefault(name, {})[visitor] = None
-        self._count += 1
+        elif len(self._waiting) >= MOST_UNFINISHED:
+            victim = self.turn_away()
+        self._waiting[visitor] = name
         return victim
 
-    def turn_away(self, beyond: int = 1) -> V | None:
-        """Who may be sent away: the first of the greatest crowd; None where fewer than *beyond* wait."""
-        for name in list(self._unfinished):
-            self._tidy(name)
-        if self._count < beyond:
+    def turn_away(self) -> V | None:
+        """Who may be sent away: whoever has waited longest of the greatest crowd. None where nobody waits."""
+        self._forget_finished()
+        if not self._waiting:
             return None
-        return self._take_first(max(self._unfinished, key=lambda name: len(self._unfinished[name])))
+        [(name, _)] = Counter(self._waiting.values()).most_common(1)  # of equal ones that which came first
+        return self._take_first(name)
 
-    def leave(self, visitor: V, host: str) -> None:
+    def leave(self, visitor: V) -> None:
         """A connection has ended. One that did not come this way is nothing to us."""
-        name = neighbourhood(host)
-        if visitor in self._unfinished.get(name, ()):
-            self._remove(name, visitor)
+        self._waiting.pop(visitor, None)
 
     def blame(self, host: str, now: float) -> None:
         """A connection with that host ended because it broke the protocol."""
@@ -119,23 +116,14 @@ class Doorkeeper(Generic[V]):
         caller.seen_at = now
         return caller
 
-    def _tidy(self, name: str) -> int:
-        """Count those no longer who have shaken hands. Answers how many are left of that crowd."""
-        for visitor in [one for one in self._unfinished[name] if one.peer is not None]:
-            self._remove(name, visitor)
-        return len(self._unfinished.get(name, ()))
+    def _forget_finished(self) -> None:
+        for visitor in [one for one in self._waiting if one.peer is not None]:
+            del self._waiting[visitor]
 
     def _take_first(self, name: str) -> V:
-        visitor = next(iter(self._unfinished[name]))
-        self._remove(name, visitor)
+        visitor = next(one for one, its_name in self._waiting.items() if its_name == name)
+        del self._waiting[visitor]
         return visitor
-
-    def _remove(self, name: str, visitor: V) -> None:
-        crowd = self._unfinished[name]
-        del crowd[visitor]
-        self._count -= 1
-        if not crowd:
-            del self._unfinished[name]
 
 
 def least_useful(peers: Iterable[Peer], host: str, now: float) -> Peer | None:

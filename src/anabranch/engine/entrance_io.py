@@ -73,7 +73,7 @@ class Entrance:
 
     def left(self, link: SocketLink) -> None:
         """A connection has ended, whoever began it."""
-        self._door.leave(link, link.address.host)
+        self._door.leave(link)
 
     def blame(self, host: str) -> None:
         """A connection with that host broke the protocol."""

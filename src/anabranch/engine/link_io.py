@@ -63,6 +63,9 @@ class Host(Protocol):
     def flush_touched(self) -> None:
         """Send what the last turn has queued, with any peer."""
 
+    def blame(self, host: str) -> None:
+        """A peer at that host broke the protocol."""
+
     def gone(self, link: SocketLink) -> None:
         """The link has closed."""
 
@@ -194,7 +197,7 @@ class SocketLink:
         if self._torrent is None and shaking.named is not None:
             with engine.turn:
                 self._torrent = engine.directory.get(shaking.named)
-                reason = membership.refuse(engine, self._torrent, self.address, shaking.theirs)
+                reason = membership.refuse(engine, self._torrent, self.address)
             if reason or self._torrent is None:
                 raise PeerFault(reason)
             shaking.answer(*membership.our_answer(engine, self._torrent, shaking.named))
@@ -238,7 +241,8 @@ class SocketLink:
         else:
             count = self._sock.recv_into(host.plain[:allowance])
         if count == 0:
-            raise PeerFault("closed by the peer")
+            self.close("closed by the peer")
+            return
         if bucket.limited:
             bucket.give_back(allowance - count, now)
         now = host.engine.clock()
@@ -340,8 +344,12 @@ class SocketLink:
             act()
         except (BlockingIOError, InterruptedError):
             return
-        except (PeerFault, OSError) as fault:
+        except PeerFault as fault:
+            if self.peer is not None:  # before, it may only be another one than we are looking for
+                self._host.blame(self.address.host)
             self.close(str(fault))
+        except OSError as failure:
+            self.close(str(failure))
         except Exception:  # bulkhead: our own mistake ends one connection
             log.exception("link failed peer=%s", self.address)
             self.close("internal error")

@@ -15,6 +15,7 @@ from .asking import ask_idle, give_back
 from .candidates import Candidate
 from .chatter import Chatter
 from .directory import names_of
+from .doorkeeping import least_useful
 from .engine import Engine
 from .introducing import introduce
 from .stage import Learning, Live
@@ -38,21 +39,26 @@ class Met:
     transform: ByteTransform | None
 
 
-def refuse(engine: Engine, torrent: TorrentState | None, address: Address, theirs: Handshake | None) -> str:
-    """Why a connection may not become a peer; empty when it may."""
+def refuse(engine: Engine, torrent: TorrentState | None, address: Address) -> str:
+    """Why a connection may not become a peer; empty when it may. Whose it is, is seen when both have said it."""
     if torrent is None:
         return "no such torrent here"
     if address.host in engine.banned:
         return "banned"
     if not isinstance(torrent.stage, Live | Learning):
         return "the torrent is not live"
-    if theirs is not None and theirs.peer_id == engine.peer_id:
-        return "that is ourselves"
     if address in torrent.swarm.peers:
         return "connected already"
-    if len(torrent.swarm.peers) >= torrent.policy.most_connections:
+    if len(torrent.swarm.peers) >= torrent.policy.most_connections and _gives_way(engine, torrent, address) is None:
         return "enough connections"
     return ""
+
+
+def _gives_way(engine: Engine, torrent: TorrentState, address: Address) -> Peer | None:
+    """Who leaves for a newcomer where there are enough."""
+    if torrent.policy.most_connections <= 0:
+        return None
+    return least_useful(torrent.swarm.peers.values(), address.host, engine.clock())
 
 
 def our_handshake(engine: Engine, torrent: TorrentState, named: InfoHash) -> Handshake:
@@ -79,10 +85,23 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
         PeerFault: it may not join; the text says why.
     """
     address, theirs, candidate = met.address, met.theirs, met.candidate
-    outgoing = candidate is not None
-    reason = refuse(engine, torrent, address, theirs) or _not_twice(engine, torrent, address, theirs, outgoing)
+    if theirs.peer_id == engine.peer_id:
+        if candidate is not None:
+            engine.network.ourselves.learn(address)
+        raise PeerFault("that is ourselves")
+    reason = refuse(engine, torrent, address)
     if reason:
         raise PeerFault(reason)
+    outgoing = candidate is not None
+    double = _double(engine, torrent, met)
+    if double is not None:
+        if candidate is None:
+            candidate, double.candidate = double.candidate, None
+        engine.turn.outbox("close", double, double.link.close, "connected twice")
+    elif len(torrent.swarm.peers) >= torrent.policy.most_connections:
+        idle = _gives_way(engine, torrent, address)
+        if idle is not None:
+            engine.turn.outbox("close", idle, idle.link.close, "others wait to be let in")
     now = engine.clock()
     table = torrent.pieces
     geometry = table.geometry if table.learned else None
@@ -111,15 +130,24 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
     return peer
 
 
-def _not_twice(engine: Engine, torrent: TorrentState, address: Address, theirs: Handshake, outgoing: bool) -> str:
-    """One connection to a peer is enough. When both dialed, they keep the one that the greater peer id dialed."""
+def _double(engine: Engine, torrent: TorrentState, met: Met) -> Peer | None:
+    """The connection to the same peer that there is already and that has to go; None where there is none.
+
+    When both dialed, they keep the connection that the greater peer id dialed: else both might close the other's.
+
+    Raises:
+        PeerFault: the new one has to go. If it was dialed, its candidate is that of the peer which stays from now on,
+            so that it is not dialed again while that is there.
+    """
+    outgoing = met.candidate is not None
     for peer in torrent.swarm.peers.values():
-        if peer.profile.peer_id == theirs.peer_id and peer.address.host == address.host:
-            ours_wins = engine.peer_id > theirs.peer_id
-            if peer.outgoing == outgoing or outgoing != ours_wins:
-                return "connected to this peer already"
-            engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "connected twice")
-    return ""
+        if peer.profile.peer_id == met.theirs.peer_id and peer.address.host == met.address.host:
+            if peer.outgoing == outgoing or outgoing != (engine.peer_id > met.theirs.peer_id):
+                if peer.candidate is None:
+                    peer.candidate = met.candidate
+                raise PeerFault("connected to this peer already")
+            return peer
+    return None
 
 
 def leave(engine: Engine, peer: Peer, reason: str) -> None:

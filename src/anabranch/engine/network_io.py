@@ -196,6 +196,10 @@ class NetworkThread:
         self._dial_soon()
         self.loop.call_soon(self.flush_touched)
 
+    def blame(self, host: str) -> None:
+        """See Host."""
+        self._entrance.blame(host)
+
     def _run_guarded(self, action: Callable[..., None], args: tuple[object, ...]) -> None:
         try:
             self.run(action, *args)

@@ -52,7 +52,7 @@ def wait_for(runner: Runner, torrent: TorrentState, offset: int, wanted: int, re
         for index in range(piece, geometry.piece_count):
             if not table.complete[index] or end >= offset + wanted:
                 break
-            end = geometry.offset_of(index) + geometry.length_of(index)
+            end = min(geometry.offset_of(index + 1), geometry.total)  # what lies between two files of v2 reads as zeros
         if end > offset:
             return Availability(min(end - offset, wanted))
         if isinstance(torrent.stage, Failed):
@@ -83,7 +83,11 @@ def read_verified(torrent: TorrentState, offset: int, view: memoryview) -> None:
         piece = offset // geometry.piece_length
         begin = offset - geometry.offset_of(piece)
         length = min(len(view), geometry.length_of(piece) - begin)
-        storage.piece(piece).readinto(begin, view[:length])
+        if length > 0:
+            storage.piece(piece).readinto(begin, view[:length])
+        else:  # behind the end of a v2 file: the next one begins with the next piece
+            length = min(len(view), geometry.piece_length - begin)
+            view[:length] = bytes(length)
         view = view[length:]
         offset += length
 
@@ -96,7 +100,13 @@ def peek(torrent: TorrentState, piece: int, begin: int, wanted: int) -> bytes:
     stretch, place = divmod(block, holding.stretch_blocks)
     buffer = holding.buffers.get((piece, stretch))
     written = holding.written.get(piece)
-    if progress is None or buffer is None or not progress.got[block] or (written is not None and written[block]):
+    if (
+        progress is None
+        or buffer is None
+        or block >= progress.blocks
+        or not progress.got[block]
+        or (written is not None and written[block])
+    ):
         return b""
     length = torrent.pieces.geometry.block_length(piece, block)
     return bytes(buffer.blocks[place][inside : min(length, inside + wanted)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from anabranch.model import BLOCK_SIZE, PeerFault
+from anabranch.model import BLOCK_SIZE, PeerFault, no_pieces
 from anabranch.picker import Run
 from anabranch.wire import (
     METADATA,
@@ -174,7 +174,8 @@ def _have_all(engine: Engine, peer: Peer, event: HaveAll, now: float) -> None:
 
 
 def _have_none(engine: Engine, peer: Peer, event: HaveNone, now: float) -> None:
-    return
+    if peer.has.any():  # it had told otherwise before
+        availability.begin(engine, peer, no_pieces(len(peer.has)))
 
 
 def _have(engine: Engine, peer: Peer, event: Have, now: float) -> None:
@@ -210,6 +211,8 @@ def _introduced(engine: Engine, peer: Peer, event: ExtendedHandshake, now: float
         peer.profile.client = event.version
         engine.tell(PeerIntroduced(peer.torrent.info_hash, peer.address, peer.profile.client))
     learning.offered(engine, peer, now)
+    if event.yourip:
+        engine.network.ourselves.told(event.yourip, by=peer.address.host)
     if event.port and peer.candidate is None:  # where it listens, so that we can call back when this one is lost
         candidates = peer.torrent.swarm.candidates
         address = peer.address._replace(port=event.port)

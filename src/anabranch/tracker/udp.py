@@ -132,6 +132,8 @@ class UdpTracker:
             return []
         if action == _SCRAPE:
             return self._done(number, _scraped(datagram, question.info_hashes))
+        if len(datagram) == 8:  # opentracker's way to refuse a torrent that it is not to serve
+            return self._done(number, TrackerFault(FaultKind.REFUSED, "refused without a reason"))
         if len(datagram) < 20:
             return []
         interval, leechers, seeders = struct.unpack_from(">III", datagram, 8)
