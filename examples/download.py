@@ -1,6 +1,6 @@
 """Download torrents from a plain, threaded program: wait for signals, look at the numbers, read a file.
 
-python examples/download.py some.torrent -d downloads --peer 192.0.2.7:42069
+python examples/download.py some.torrent "magnet:?xt=urn:btih:..." -d downloads --peer 192.0.2.7:42069
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from anabranch.model import split_host_port
 
 def main() -> int:
     options = argparse.ArgumentParser(description="Download torrents with threads.")
-    options.add_argument("torrents", nargs="+", help=".torrent files")
+    options.add_argument("torrents", nargs="+", help=".torrent files, their URLs, magnet links or info hashes")
     options.add_argument("-d", "--data", default="downloads", help="where the files go")
     options.add_argument("--state", help="where progress is kept between runs")
     options.add_argument("--peer", action="append", default=[], type=split_host_port, help="IP:PORT to connect to")

@@ -17,6 +17,7 @@ from anabranch.api import (
     Client,
     Closed,
     Config,
+    Encryption,
     InputRefused,
     Misused,
     Priority,
@@ -349,6 +350,21 @@ def test_settings_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
             assert second.listen_addresses[0].port != taken
     with pytest.raises(InputRefused, match="tape"), make_client(tmp_path / "third", storage="tape") as third:
         third.add(other_torrent(tmp_path, 1))
+
+
+@pytest.mark.parametrize("encryption", ["", "always", "PREFER", "on"])
+def test_an_encryption_that_is_none_is_refused(encryption: str) -> None:
+    """With those that there are, before anything is opened."""
+    with pytest.raises(InputRefused, match=f"off, allow, prefer or require, not {encryption!r}"):
+        Config(encryption=encryption)
+
+
+@pytest.mark.parametrize("encryption", ["off", Encryption.ALLOW, "prefer", Encryption.REQUIRE])
+def test_encryption_is_chosen_in_words_or_by_name(origin: Origin, tmp_path: Path, encryption: str) -> None:
+    """A seeder that says nothing of it goes along with each."""
+    with make_client(tmp_path, "127.0.7.4", encryption=encryption) as client:
+        assert client.config.encryption == encryption
+        assert origin.copied(client).stats().complete
 
 
 def test_a_state_directory_that_cannot_be_one_is_told_in_the_system_s_words(tmp_path: Path) -> None:

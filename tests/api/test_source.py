@@ -125,4 +125,6 @@ def test_what_is_no_torrent_is_refused(tmp_path: Path, junk: bytes) -> None:
 
 def test_a_torrent_read_again_from_its_own_bytes_is_the_same(origin: Origin) -> None:
     """So that Torrent.metainfo.raw may be handed to another client."""
-    assert Metainfo.parse(resolve(origin.torrent).raw) == origin.metainfo
+    known = resolve(origin.torrent)
+    assert isinstance(known, Metainfo)
+    assert Metainfo.parse(known.raw) == origin.metainfo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -54,3 +55,13 @@ def test_where_not_all_fit_those_that_move_are_shown() -> None:
     assert "torrent 29" in lines[0]
     assert lines[-2].startswith("... and 21 more")
     assert lines[-1].startswith("30 torrents, 0 complete, down 4.9 KiB/s")
+
+
+def test_of_what_nothing_is_known_yet_no_share_is_told() -> None:
+    """A magnet link's torrent may be called by its hash, which is longer than there is room for."""
+    nameless = replace(row(1), name="ab" * 20, stage="learning", state="metadata", done=0, total=0, share=0.0)
+    [line] = drawn([nameless], 40)
+    assert line.startswith("abababab")
+    assert "…" in line
+    assert "%" not in line
+    assert line.rstrip().endswith("12p metadata")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from anabranch import Metainfo
-from anabranch.metainfo import Magnet
+from anabranch.metainfo import Magnet, Version, compose, create
 from programs import run, running, small_torrent
 from trees import digest, make_file
 
@@ -194,6 +194,27 @@ def test_verify_names_what_is_wrong_and_what_is_missing(tmp_path: Path) -> None:
     ]
     assert done.stderr.splitlines()[-1].endswith("of 62 pieces are right, 1 wrong, 20 missing")
     assert digest(source) == before
+
+
+@pytest.mark.parametrize("version", ["v2", "hybrid"])
+def test_verify_knows_v2_hashes(tmp_path: Path, version: Version) -> None:
+    """The last piece of each file is short in v2, and filled up in a hybrid; without piece layers v2 has no hashes."""
+    make_file(tmp_path / "x" / "a.bin", 100_000, 1)
+    make_file(tmp_path / "x" / "b.bin", 70_001, 2)
+    made = create(tmp_path / "x", version=version, piece_length=16 * 1024)
+    (tmp_path / "x.torrent").write_bytes(made)
+    right = run(tmp_path, "verify", "x.torrent")
+    assert (right.returncode, right.stdout) == (0, "x: 12 of 12 pieces are right\n")
+    with (tmp_path / "x" / "b.bin").open("r+b") as file:
+        file.seek(70_000)
+        file.write(b"!")
+    wrong = run(tmp_path, "verify", "x.torrent")
+    assert wrong.returncode == 1
+    assert wrong.stdout.startswith("piece 11 is wrong (x/b.bin offset 65536")
+    (tmp_path / "x.torrent").write_bytes(compose(Metainfo.parse(made).info.raw, trackers=(), webseeds=()))
+    bare = run(tmp_path, "verify", "x.torrent", "-q")
+    assert bare.returncode == 1
+    assert ("no piece layers" if version == "v2" else "1 wrong") in bare.stderr
 
 
 def test_verify_tells_short_and_long_files(tmp_path: Path) -> None:

@@ -5,23 +5,34 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection
 from itertools import count
+from typing import Any
 
 from bitarray import bitarray
 
 from anabranch.engine.candidates import Candidate
 from anabranch.engine.state import Peer, TorrentState
-from anabranch.model import Address, PeerFault, no_pieces
+from anabranch.metainfo import PieceLayers
+from anabranch.model import Address, InfoHash, PeerFault, no_pieces
 from anabranch.wire import (
+    METADATA,
+    METADATA_PIECE,
     BlocksLanded,
     CancelRun,
     Connection,
     Event,
+    ExtendedMessage,
     Handshake,
+    HashRequest,
     Interested,
+    MetadataData,
+    MetadataReject,
+    MetadataRequest,
     NotInterested,
     OurExtensions,
     Rejected,
     RequestRun,
+    read_metadata,
+    write_metadata,
 )
 from engine.rig import Clock, Node, NodeLink, run
 from engine.samples import PlainStorage, Sample
@@ -39,6 +50,8 @@ class Remote:
         unchokes: It unchokes whoever is interested.
         fast: It knows BEP 6.
         spoil: Which blocks it sends wrong.
+        name: The hash by which it knows the torrent.
+        v2: It knows the hash messages of BEP 52.
     """
 
     def __init__(
@@ -55,6 +68,8 @@ class Remote:
         host: str = "",
         candidate: Candidate | None = None,
         tells: bool = True,
+        name: InfoHash | None = None,
+        v2: bool = False,
     ) -> None:
         number = next(_NUMBERS)
         self.inbox = bytearray()
@@ -69,7 +84,7 @@ class Remote:
         self._landed: dict[tuple[int, int], memoryview] = {}
         self.talk = Connection(content.geometry, fast=fast, extended=True, now=node.engine.clock())
         self._node = node
-        handshake = Handshake.ours(content.info_hash, f"-XX0000-{number:012}".encode())
+        handshake = Handshake.ours(name or content.info_hash, f"-XX0000-{number:012}".encode(), v2=v2)
         if not fast:
             reserved = bytes(byte & ~0x04 if place == 7 else byte for place, byte in enumerate(handshake.reserved))
             handshake = Handshake(reserved, handshake.info_hash, handshake.peer_id)
@@ -80,8 +95,12 @@ class Remote:
         node.ends.append(self)
         if tells:
             self.talk.send_pieces(self._bits(pieces), pieces is None)
-            self.talk.send_extended_handshake(OurExtensions(names={}, version="scripted", reqq=500))
+            self.talk.send_extended_handshake(self.introduction())
             self.send()
+
+    def introduction(self) -> OurExtensions:
+        """What it says of itself at first."""
+        return OurExtensions(names={}, version="scripted", reqq=500)
 
     @property
     def peer(self) -> Peer:
@@ -210,6 +229,82 @@ class Refuser(Remote):
 
     def requested(self, run: RequestRun) -> None:
         self.talk.reject(run.piece, run.begin, run.length, run.block)
+
+
+class Teacher(Remote):
+    """Knows the torrent and lets others know it: the info dictionary and the piece hashes.
+
+    Args:
+        raw: The info dictionary that it gives.
+        size: What it says how long that is, if it is not what it gives.
+        hashes: What it answers to a request for hashes; a function of the right ones, None to say nothing.
+        silent: It takes requests for the info dictionary and never answers.
+        rejects: It rejects them.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        torrent: TorrentState,
+        content: Sample,
+        *,
+        raw: bytes | None = None,
+        size: int | None = None,
+        hashes: Callable[[bytes | None], bytes | None] = lambda right: right,
+        silent: bool = False,
+        rejects: bool = False,
+        tells_info: bool = True,
+        **more: Any,
+    ) -> None:
+        info = content.metainfo.info
+        self.raw = info.raw if raw is None else raw
+        self.size = len(self.raw) if size is None else size
+        self.hashes = hashes
+        self.silent = silent
+        self.rejects = rejects
+        self.tells_info = tells_info
+        self.asked_info: list[int] = []
+        self.asked_hashes: list[HashRequest] = []
+        self.layers = PieceLayers(info, content.metainfo.layers) if info.v2 is not None else None
+        super().__init__(node, torrent, content, v2=info.v2 is not None, **more)
+
+    def introduction(self) -> OurExtensions:
+        if not self.tells_info:
+            return super().introduction()
+        return OurExtensions(names={METADATA: 3}, version="teacher", reqq=500, metadata_size=self.size)
+
+    def hear(self, event: Event) -> None:
+        match event:
+            case ExtendedMessage(name, payload) if name == METADATA:
+                match read_metadata(payload):
+                    case MetadataRequest(piece):
+                        self.asked_info.append(piece)
+                        self.give_info(piece)
+            case HashRequest():
+                self.asked_hashes.append(event)
+                self.give_hashes(event)
+            case _:
+                super().hear(event)
+
+    def give_info(self, piece: int) -> None:
+        if self.silent:
+            return
+        part = self.raw[piece * METADATA_PIECE : (piece + 1) * METADATA_PIECE]
+        data = MetadataReject(piece) if self.rejects or not part else MetadataData(piece, self.size, part)
+        self.talk.send_extended(METADATA, write_metadata(data))
+
+    def give_hashes(self, asked: HashRequest) -> None:
+        words = asked.root, asked.base_layer, asked.index, asked.length, asked.proof_layers
+        right = self.layers.answer(*words) if self.layers is not None else None
+        said = self.hashes(right)
+        if said is not None:
+            self.talk.hashes(asked, said)
+        elif right is None:
+            self.talk.hash_reject(asked)
+
+    def refuse_hashes(self, asked: HashRequest) -> None:
+        self.talk.hash_reject(asked)
+        self.send()
 
 
 def half_written(content: Sample) -> tuple[Node, Clock, TorrentState]:

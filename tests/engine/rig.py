@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from bitarray import bitarray
 
-from anabranch.engine import adding, asking, closing, membership, receiving, saving, serving, ticking, wanting
+from anabranch.engine import adding, asking, closing, learning, membership, receiving, saving, serving, ticking, wanting
 from anabranch.engine.announcing import Announce
 from anabranch.engine.buffers import POOL_SIZE, BufferPool
 from anabranch.engine.candidates import Candidate
@@ -27,12 +27,12 @@ from anabranch.engine.feed_io import Feed, Feeds
 from anabranch.engine.ourselves import Ourselves
 from anabranch.engine.state import Peer, Policy, TorrentState
 from anabranch.engine.turn_io import SLICE, Turn
-from anabranch.metainfo import Magnet
+from anabranch.metainfo import Magnet, Metainfo
 from anabranch.model import Address, Closed, Geometry, PeerFault, Priority
 from anabranch.net import Bucket
 from anabranch.storage import ClientStorage, MemoryStorage, SessionKey, SessionStore, session_key
 from anabranch.wire import Handshake
-from engine.samples import Held, Sample
+from engine.samples import Held, Sample, sample
 
 T = TypeVar("T")
 MOST_STEPS = 200_000  # of one settle(): more is a loop
@@ -200,6 +200,8 @@ class NodeLink:
         self.paused = paused
 
     def learn(self, geometry: Geometry) -> None:
+        if self.closed:
+            return
         try:
             events = self.peer.talk.learn(geometry)
             with self.node.engine.turn:
@@ -321,20 +323,32 @@ class Node:
     ) -> TorrentState:
         """Add a torrent, perhaps by its link, of which earlier runs, or resume data, left something."""
         engine, home = self.engine, storage or MemoryStorage()
-        key = SessionKey(content.info_hash, "/data")
-        torrent = adding.make(source or content.metainfo, key, home, engine, self.forbidden, policy or Policy())
-        torrent.disk.partial, torrent.disk.vouched = partial or {}, vouched
+        name = source.swarm_hashes[0] if source is not None else content.info_hash
+        key = SessionKey(name, "/data")
         sessions = engine.workshop.sessions
-        claim = None
+        claim = saved = None
+        known: Metainfo | Magnet = source or content.metainfo
         if sessions is not None:
-            key = session_key(content.info_hash, "/data")
+            key = session_key(name, "/data")
             claim = sessions.claim(key)
             saved = sessions.load(key)
-            if saved is not None:
-                adding.take_over(torrent, saved)
-                torrent.disk.partial = sessions.take_partial(key)
+        if saved is not None:
+            known = adding.better_known(known, saved.metainfo)
+        torrent = adding.make(known, key, home, engine, self.forbidden, policy or Policy())
+        torrent.disk.partial, torrent.disk.vouched = partial or {}, vouched
+        if sessions is not None and saved is not None:
+            adding.take_over(torrent, saved)
+            torrent.disk.partial = sessions.take_partial(key)
         with engine.turn:
             adding.register(engine, torrent, claim)
+        return torrent
+
+    def learn(self, source: Magnet, storage: ClientStorage | None = None, *, want: bool = True) -> TorrentState:
+        """Add a torrent by its link, and want what that names."""
+        torrent = self.prepare(sample(), storage, source=source)
+        if want:
+            with self.engine.turn:
+                learning.want_when_known(torrent)
         return torrent
 
     def seed(self, content: Sample) -> TorrentState:
@@ -458,12 +472,10 @@ def connect(one: Node, one_torrent: TorrentState, two: Node, two_torrent: Torren
     """Join two engines."""
     host_of_one, host_of_two = (f"10.1.0.{node.engine.peer_id[-3:].decode().lstrip('0') or 0}" for node in (one, two))
     far = Nobody()
-    near = one.join(
-        one_torrent, far, Address(host_of_two, 42069), Handshake.ours(two_torrent.info_hash, two.engine.peer_id)
-    )
-    back = two.join(
-        two_torrent, near, Address(host_of_one, 42069), Handshake.ours(one_torrent.info_hash, one.engine.peer_id)
-    )
+    from_one = membership.our_handshake(one.engine, one_torrent, one_torrent.info_hash)
+    from_two = membership.our_handshake(two.engine, two_torrent, two_torrent.info_hash)
+    near = one.join(one_torrent, far, Address(host_of_two, 42069), from_two)
+    back = two.join(two_torrent, near, Address(host_of_one, 42069), from_one)
     back.inbox += far.inbox
     near.reaches(back)
     return near, back

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
-from anabranch.bencode import encode
+from anabranch.bencode import decode, encode
 from anabranch.metainfo import Metainfo
 from anabranch.model import BLOCK_SIZE, Geometry, InfoHash, StorageFailed
 from anabranch.storage import Buffer, Completion, Layout, TorrentStorage
 from anabranch.storage.backend import Room
 from anabranch.storage.memory import MemoryTorrent
+from metainfo import v2
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,44 @@ def sample(pieces: int = 8, blocks: int = 4, files: tuple[int, ...] = (), seed: 
     content = Random(seed).randbytes(total)
     hashes = b"".join(hashlib.sha1(content[at : at + piece_length]).digest() for at in range(0, total, piece_length))
     return Sample(Metainfo.parse(_torrent(piece_length, total, hashes, files, seed)), content)
+
+
+@lru_cache(maxsize=64)
+def modern(kind: str, lengths: tuple[int, ...], piece_length: int = 2 * BLOCK_SIZE, *, layers: bool = True) -> Sample:
+    """A torrent of several files that begin at pieces: "v1" has them padded, "v2" has gaps, "hybrid" is both.
+
+    Args:
+        kind: Which.
+        lengths: Of the files, called 0, 1 and so on.
+        piece_length: A power of two.
+        layers: The piece layers are there; a torrent that was learned from peers has none at first.
+    """
+    names = [(str(number), length) for number, length in enumerate(lengths)]
+    content = b""
+    for name, length in names:
+        if length:
+            content += bytes(-len(content) % piece_length)
+            content += v2.content(name, length)
+    sides: dict[str, object] = {}
+    if kind != "v2":
+        places = range(0, len(content), piece_length)
+        sides["files"] = v2.listed(names, piece_length)
+        sides["pieces"] = b"".join(hashlib.sha1(content[at : at + piece_length]).digest() for at in places)
+    if kind == "v1":
+        sides |= {"file tree": None, "meta version": None}
+    info, known = v2.v2(names, piece_length, **sides)
+    said = {b"info": info} | ({b"piece layers": known} if layers and kind != "v1" else {})
+    return Sample(Metainfo.parse(encode(said)), content)
+
+
+def changed(content: Sample, **keys: object) -> Sample:
+    """The same content in a torrent whose info dictionary has these keys besides."""
+    said = decode(content.metainfo.raw)
+    assert isinstance(said, dict)
+    info = said[b"info"]
+    assert isinstance(info, dict)
+    fresh = {key.encode(): value for key, value in keys.items()}
+    return Sample(Metainfo.parse(encode(said | {b"info": info | fresh})), content.content)
 
 
 @lru_cache(maxsize=4)

@@ -210,3 +210,53 @@ def test_a_failed_dial_waits_before_the_next() -> None:
             dialing.ended(node.engine, torrent, dial.candidate)
         assert dialed(node, clock.now + pause - 0.1) == []
         clock.now += pause
+
+
+def test_who_did_not_understand_is_dialed_again_at_once_the_other_way() -> None:
+    """In clear first, then obfuscated, or the other way round. That is no failure; when both ways fail, it is one."""
+    for encryption, first in [("allow", False), ("prefer", True)]:
+        node = Node(Clock(), encryption=encryption)
+        torrent = hungry(node, 1)
+        for obfuscated in (first, not first):
+            [dial] = dialed(node)
+            assert dial.obfuscated is obfuscated
+            assert dial.candidate.failures == 0
+            with node.engine.turn:
+                dialing.ended(node.engine, torrent, dial.candidate, misunderstood=True)
+        assert dialed(node) == []
+        assert (dial.candidate.failures, dial.candidate.way) == (1, 0)
+
+
+@pytest.mark.parametrize("encryption", ["off", "require"])
+def test_who_knows_one_way_only_dials_no_other(encryption: str) -> None:
+    """Who does not understand it has failed."""
+    node = Node(Clock(), encryption=encryption)
+    torrent = hungry(node, 1)
+    [dial] = dialed(node)
+    assert dial.obfuscated is (encryption == "require")
+    with node.engine.turn:
+        dialing.ended(node.engine, torrent, dial.candidate, misunderstood=True)
+    assert dialed(node) == []
+    assert (dial.candidate.failures, dial.candidate.way) == (1, 0)
+
+
+def test_the_way_that_was_understood_is_the_first_of_the_next_dial() -> None:
+    """Until it fails: the peer may be another program by then."""
+    node = Node(clock := Clock(), encryption="prefer")
+    torrent = hungry(node, 1)
+    [dial] = dialed(node)
+    with node.engine.turn:
+        dialing.ended(node.engine, torrent, dial.candidate, misunderstood=True)
+    [dial] = dialed(node)
+    remote = Remote(node, torrent, CONTENT, pieces=[], candidate=dial.candidate)
+    torrent.swarm.dialing -= 1
+    remote.leave()
+    node.settle()
+    clock.now += 60
+    [dial] = dialed(node)
+    assert not dial.obfuscated
+    with node.engine.turn:
+        dialing.ended(node.engine, torrent, dial.candidate)
+    clock.now += 60
+    [dial] = dialed(node)
+    assert dial.obfuscated

@@ -1,21 +1,27 @@
-"""The socket of a connection, driven by hand: peers that talk and do not read."""
+"""The socket of a connection, driven by hand: peers that talk and do not read, or talk and do nothing else."""
 
 from __future__ import annotations
 
 import socket
 from asyncio import TimerHandle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import cast
 
-from anabranch.engine.chatter import RATE, Chatter
+import pytest
+
+from anabranch.engine.chatter import BURST, MOST_SILENCES, RATE, Chatter
 from anabranch.engine.encryption import Encryption
 from anabranch.engine.engine import Engine
 from anabranch.engine.handshaking import Handshaking, Secret
-from anabranch.engine.link_io import MOST_UNTOLD, PLAIN_SIZE, SocketLink
-from anabranch.model import BLOCK_SIZE, Address
-from anabranch.wire import Handshake, messages
+from anabranch.engine.link_io import MESSAGES_AT_ONCE, MOST_UNTOLD, PLAIN_SIZE, SocketLink
+from anabranch.engine.state import TorrentState
+from anabranch.model import BLOCK_SIZE, Address, all_pieces
+from anabranch.wire import HANDSHAKE_LENGTH, Connection, Handshake, RequestRun, messages
 from engine.rig import Clock, Node
 from engine.samples import sample
+
+FLOOD = (messages.encode(messages.Interested()) + messages.encode(messages.NotInterested())) * 2000
 
 
 class Loop:
@@ -26,6 +32,7 @@ class Loop:
         self.plain = memoryview(bytearray(PLAIN_SIZE))
         self.port: int | None = None
         self.timers: list[tuple[float, Callable[[], None]]] = []
+        self.blamed: list[str] = []
         self._readable: Callable[[], None] | None = None
         self._writable: Callable[[], None] | None = None
 
@@ -65,6 +72,9 @@ class Loop:
         for peer in touched:
             peer.link.flush()
 
+    def blame(self, host: str) -> None:
+        self.blamed.append(host)
+
     def gone(self, link: SocketLink) -> None:
         self._readable = self._writable = None
 
@@ -83,19 +93,37 @@ class _Never:
         pass
 
 
-def test_who_talks_and_does_not_read_is_not_listened_to_until_it_reads() -> None:
-    """A choked peer's requests are each rejected: without an end, a peer could fill our memory with rejects."""
-    node = Node(Clock())
-    torrent = node.seed(sample(pieces=4, blocks=2))
+@contextmanager
+def joined(torrent: TorrentState, node: Node, number: int = 1) -> Iterator[tuple[Loop, SocketLink, socket.socket]]:
+    """A peer that has shaken hands: its loop, our end, and its own."""
     host = Loop(node.engine)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
         theirs.setblocking(False)
-        link = SocketLink(host, ours, Address("127.0.0.2", 1), handshaking(node))
+        link = SocketLink(host, ours, Address(f"127.0.0.{number + 1}", 1), handshaking(node))
         link.start(4)
-        theirs.send(bytes(Handshake.ours(torrent.info_hash, b"-XX0000-000000000000").encode()))
+        theirs.send(Handshake.ours(torrent.info_hash, f"-XX0000-{number:012}".encode()).encode())
         host.read()
+        assert link.peer is not None
+        yield host, link, theirs
+        link.close("done")
+
+
+def spoken(theirs: socket.socket) -> bytes:
+    """What the peer has to read."""
+    said = b""
+    with suppress(BlockingIOError):
+        while data := theirs.recv(1 << 20):
+            said += data
+    return said
+
+
+def test_who_talks_and_does_not_read_is_not_listened_to_until_it_reads() -> None:
+    """A choked peer's requests are each rejected: without an end, a peer could fill our memory with rejects."""
+    node = Node(Clock())
+    torrent = node.seed(sample(pieces=4, blocks=2))
+    with joined(torrent, node) as (host, link, theirs):
         assert link.peer is not None
         link.peer.profile.chatter = Chatter(1 << 30, node.engine.clock())  # else it is paused for its chatter first
         request = messages.encode(messages.Request(1, 0, BLOCK_SIZE))
@@ -109,32 +137,94 @@ def test_who_talks_and_does_not_read_is_not_listened_to_until_it_reads() -> None
             theirs.recv(1 << 20)
             host.write()
         assert host.reading
-        link.close("done")
 
 
-def test_who_says_much_and_gives_nothing_has_to_wait_for_its_next_word() -> None:
+def test_who_says_much_and_gives_little_has_to_wait_for_its_next_word() -> None:
     """Eight peers that sent nothing but cheap messages once slowed all others down by half."""
-    clock = Clock()
-    node = Node(clock)
+    node = Node(clock := Clock())
     torrent = node.seed(sample(pieces=4, blocks=2))
-    host = Loop(node.engine)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        link = SocketLink(host, ours, Address("127.0.0.2", 1), handshaking(node))
-        link.start(4)
-        theirs.send(bytes(Handshake.ours(torrent.info_hash, b"-XX0000-000000000000").encode()))
-        host.read()
-        flood = (messages.encode(messages.Interested()) + messages.encode(messages.NotInterested())) * 2000
+    with joined(torrent, node) as (host, link, theirs):
+        assert link.peer is not None
+        link.peer.flow.up.add(BLOCK_SIZE, clock.now)
         said = 0
         for _ in range(100):
             while host.reading:
-                said += theirs.send(flood)
+                said += theirs.send(FLOOD)
                 host.read()
             pause, go_on = host.timers.pop()
             clock.now += pause
             go_on()
-        assert link.peer is not None
-        assert said < 512 * 1024 + RATE * (clock.now - 1000)
-        link.close("done")
+        assert said < BURST + 4 * 18 + 2 * MESSAGES_AT_ONCE + RATE * (clock.now - 1000)
+        assert not host.blamed
+
+
+def test_who_says_much_and_neither_gives_nor_takes_is_sent_away() -> None:
+    """It has a place that another one could have."""
+    node = Node(clock := Clock())
+    torrent = node.seed(sample(pieces=4, blocks=2))
+    silences = 0
+    with joined(torrent, node) as (host, _, theirs):
+        while torrent.swarm.peers:
+            while host.reading:
+                theirs.send(FLOOD)
+                host.read()
+            for pause, go_on in host.timers[-1:]:
+                clock.now += pause
+                go_on()
+                silences += 1
+        assert host.blamed == ["127.0.0.2"]
+    assert silences <= MOST_SILENCES + 2
+
+
+@pytest.mark.parametrize("part", [100, 1460, 10_000, 16_397])
+def test_who_gives_blocks_is_heard_however_few_bytes_come_at_a_time(part: int) -> None:
+    """A block that comes in a hundred parts is no chatter, on a slow line as little as on a fast one."""
+    node = Node(Clock())
+    content = sample(pieces=50, blocks=1)
+    torrent = node.add(content)
+    node.settle()
+    with joined(torrent, node) as (host, _, theirs):
+        talk = Connection(content.geometry, fast=True, extended=True, now=0.0)
+        talk.send_pieces(all_pieces(50), True)
+        talk.unchoke()
+        stream, asked, stopped = b"", bytearray(spoken(theirs)[HANDSHAKE_LENGTH:]), 0
+        while torrent.pieces.missing_wanted and not stopped:
+            for event in talk.receive(asked, 0.0):
+                if isinstance(event, RequestRun):
+                    for piece in range(event.piece, event.piece + event.length // BLOCK_SIZE):
+                        talk.send_blocks(piece, 0, memoryview(content.of_piece(piece)), BLOCK_SIZE)
+            while said := b"".join(talk.outgoing(1 << 20)):
+                talk.sent(len(said), 0.0)
+                stream += said
+            for at in range(0, len(stream), part):
+                theirs.send(stream[at : at + part])
+                stopped += not host.reading
+                host.read()
+            stream = b""
+            node.settle()
+            host.flush_touched()
+            asked = bytearray(spoken(theirs))
+        assert not stopped
+        assert torrent.pieces.is_seed
+
+
+def test_floods_do_not_keep_others_from_being_heard() -> None:
+    """Each readable socket brings a bounded number of bytes, and a flood soon none; who asks for blocks always may."""
+    node = Node(clock := Clock())
+    torrent = node.seed(sample(pieces=4, blocks=2))
+    request = messages.encode(messages.Request(0, 0, BLOCK_SIZE))
+    with ExitStack() as stack:
+        floods = [stack.enter_context(joined(torrent, node, number)) for number in range(1, 9)]
+        host, _, theirs = stack.enter_context(joined(torrent, node, 9))
+        heard = 0
+        for _ in range(200):
+            for loop, _, flood in floods:
+                if loop.reading:
+                    with suppress(BlockingIOError):
+                        heard += flood.send(FLOOD * 4)
+                    loop.read()
+            theirs.send(request)
+            assert host.reading
+            host.read()
+            clock.now += 0.01
+        assert heard < 8 * (BURST + 4 * 18 + RATE * 2 + 2 * len(FLOOD * 4))

@@ -33,10 +33,13 @@ def check_pieces(torrent: TorrentState) -> None:
     assert all(table.order.get(one) == table.standing(one) for one in held)
     assert {one for one in pieces if table.order.members[one]} == held
     peers = torrent.swarm.peers.values()
-    assert table.seeds == sum(peer.has_all for peer in peers)
-    if all(peer.counted == len(pieces) for peer in peers if not peer.has_all):
+    assert table.seeds == sum(peer.among_seeds for peer in peers)
+    assert all(peer.among_seeds for peer in peers if peer.has_all)
+    if all(peer.counted == len(pieces) for peer in peers if not peer.among_seeds):
         for one in pieces:
-            assert table.availability[one] == sum(bool(peer.has[one]) for peer in peers if not peer.has_all), one
+            plain = sum(bool(peer.has[one]) for peer in peers if not peer.among_seeds)
+            lost = sum(not peer.has[one] for peer in peers if peer.among_seeds)
+            assert table.availability[one] == plain - lost, one
 
 
 def check_requests(torrent: TorrentState) -> None:

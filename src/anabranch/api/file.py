@@ -21,6 +21,8 @@ class File:
         """Where it starts in the torrent, in bytes."""
         self.length = entry.length
         """Its length in bytes."""
+        self.root = entry.root
+        """The root of its v2 hash tree (BEP 52), 32 bytes; empty in v1 and of an empty file."""
         self.pad = entry.pad
         """Whether it is only padding (BEP 47), never written."""
 

@@ -50,8 +50,14 @@ class Piece:
 
     @property
     def hash(self) -> bytes:
-        """The SHA-1 its content must have: 20 bytes."""
+        """The SHA-1 its content must have: 20 bytes; empty in a torrent of v2 alone."""
         return self._torrent.metainfo.info.hash_of(self.index)
+
+    @property
+    def root(self) -> bytes | None:
+        """The root of its tree of SHA-256 (BEP 52), 32 bytes; None in v1, and while no peer has told it."""
+        exchange = self._torrent.exchange
+        return None if exchange is None else exchange.layers.hash_of(self.index)
 
     @property
     def length(self) -> int:

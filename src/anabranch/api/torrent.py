@@ -83,7 +83,7 @@ class Torrent:
 
     @property
     def magnet(self) -> Magnet:
-        """The link that names it."""
+        """The link that names it: before `got_info` the one it was added by."""
         if self.magnet_only:
             return Magnet.parse(self._state.metainfo.raw.decode())
         return Magnet.of(self._state.metainfo)
@@ -101,7 +101,7 @@ class Torrent:
     @property
     def length(self) -> int:
         """Length of all content in bytes; 0 before `got_info`."""
-        return self._state.metainfo.info.geometry.total
+        return self._state.metainfo.info.geometry.content
 
     @property
     def data_dir(self) -> str:
@@ -153,16 +153,17 @@ class Torrent:
 
         Raises:
             InputRefused: not one priority for each file.
+            Misused: before `got_info`.
         """
         wishes = [Priority(priority) for priority in priorities]
-        if len(wishes) != len(self._state.metainfo.info.files):
-            raise InputRefused(f"{len(wishes)} priorities for {len(self._state.metainfo.info.files)} files")
+        if len(wishes) != len(self.info.files):
+            raise InputRefused(f"{len(wishes)} priorities for {len(self.info.files)} files")
         worth = self._state.worth.of_all(wishes)
         with self._core.turn:
             choose_files(self._core.engine, self._state, wishes, worth)
 
     def download_pieces(self, start: int, stop: int) -> None:
-        """Want the pieces [start, stop), whatever their files are worth."""
+        """Want the pieces [start, stop), whatever their files are worth; none before `got_info`."""
         self._choose_pieces(start, stop, Priority.NORMAL)
 
     def cancel_pieces(self, start: int, stop: int) -> None:
@@ -206,12 +207,12 @@ class Torrent:
     # Its data.
 
     def reader(self) -> Reader:
-        """A reader of all its content, which fetches what it will need."""
-        return Reader(self._core, self._state, 0, self.length)
+        """A reader of all its content, which fetches what it will need. Raises Misused before `got_info`."""
+        return Reader(self._core, self._state, 0, self.info.geometry.total)
 
     def passive_reader(self) -> Reader:
-        """A reader of all its content that fetches nothing by itself."""
-        return Reader(self._core, self._state, 0, self.length, passive=True)
+        """A reader of all its content that fetches nothing by itself. Raises Misused before `got_info`."""
+        return Reader(self._core, self._state, 0, self.info.geometry.total, passive=True)
 
     def verify(self) -> None:
         """Have everything hashed anew; `checked` is set when that is done, and what is wrong is fetched again."""

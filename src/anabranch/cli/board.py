@@ -46,6 +46,10 @@ class Board:
         else:
             complain(line)
 
+    def remark(self, line: str) -> None:
+        """See View."""
+        self._above(line)
+
     def draw(self, rows: list[Row]) -> None:
         """See View."""
         self._live.update(table(rows, self._console.size.height - 3), refresh=True)
@@ -80,7 +84,7 @@ def table(rows: list[Row], most: int) -> Table:
         grid.add_row(
             Text(row.name),
             Text(bar(row.share, _BAR_WIDTH), colour or "cyan"),
-            words.percent(row.share, 1.0),
+            "" if row.stage == "learning" else words.percent(row.share, 1.0),
             _flow("down", row.rate_down),
             _flow("up", row.rate_up),
             Text(f"{row.peers}p", "" if row.peers else "dim"),

@@ -48,6 +48,7 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
     epilog="""\b
 Examples:
   anabranch download debian.iso.torrent -d downloads
+  anabranch download 'magnet:?xt=urn:btih:...'
   anabranch create photos --tracker https://tracker.example/announce
   anabranch seed photos.torrent
   anabranch demo
@@ -69,18 +70,25 @@ def commands() -> None:
     epilog="""\b
 Examples:
   anabranch download debian.iso.torrent -d downloads
-  anabranch download album.torrent --select '*.flac' --select cover.jpg
+  anabranch download 'magnet:?xt=urn:btih:...&tr=...' --encryption require
+  anabranch download https://example.org/album.torrent --select '*.flac' --select cover.jpg
   anabranch download big.torrent --peer 192.0.2.7:42069 --limit-down 2M --seed
 """
 )
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@click.option("--select", metavar="GLOB", multiple=True, help="Fetch only files that match. May be repeated.")
+@click.option(
+    "--select",
+    metavar="GLOB",
+    multiple=True,
+    help="Fetch only files that match, whatever a link selects. May be repeated.",
+)
 @click.option("--seed", is_flag=True, help="Go on serving when all is complete.")
 @options.network_options
 def download(**given: Any) -> int:
     """Fetch what torrents hold.
 
-    SOURCE is a .torrent file. What is in DIR already is used. Ends when everything is complete, unless --seed is given.
+    SOURCE is a .torrent file or the URL of one, a magnet link, or a bare info hash (hex or base32, v1 or v2). What is
+    in DIR already is used. Ends when everything is complete, unless --seed is given.
     """
     from .transfer import download as run
 
@@ -99,7 +107,8 @@ Examples:
 def seed(**given: Any) -> int:
     """Serve what is in DIR, until interrupted.
 
-    What is there is checked first; what was checked before is believed, unless --verify is given. Nothing is fetched.
+    TORRENT is all that download takes. What is there is checked first; what was checked before is believed, unless
+    --verify is given. Nothing is fetched.
     """
     from .transfer import seed as run
 
@@ -147,7 +156,7 @@ def create(v1: bool, v2: bool, hybrid: bool, tracker: tuple[str, ...], webseed: 
 def show(source: str, as_json: bool) -> int:
     """Print what a .torrent file says: files, hashes, trackers, sizes.
 
-    SOURCE may also be a magnet link.
+    SOURCE may also be the URL of one, or a magnet link.
     """
     from .show import show as run
 

@@ -14,7 +14,7 @@ from anabranch.model import StorageFailed
 from . import words
 from .interrupt import INTERRUPTED, Interrupt
 from .meter import Meter
-from .show import content_length, hash_lines
+from .show import content_length, file_count, hash_lines
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def make(making: Making) -> int:
         print(f"File        {target}")
         print(*hash_lines(info), sep="\n")
         print(f"Pieces      {info.geometry.piece_count} of {words.size(info.geometry.piece_length)}")
-        files = words.counted(sum(not file.pad for file in info.files), "file")
+        files = words.counted(file_count(info), "file")
         length = content_length(info)
         print(f"Size        {words.size(length)} ({length} bytes), {files}")
     return 0

@@ -18,9 +18,10 @@ from anabranch.net import resolve
 from . import words
 from .interrupt import INTERRUPTED, Interrupt
 from .options import Wishes
+from .show import content_length, file_count
 from .views import Row, View
 
-DONE = 0
+DONE, FAILED = 0, 1
 LOOK_EVERY = 0.05  # seconds
 CLOSE_TIMEOUT = 2.5  # seconds; whoever presses Ctrl-C waits no longer than 3
 RETRY_SECONDS = 10  # how often the engine tries a failed disk again; said in its fault's line
@@ -37,6 +38,7 @@ class Phase(Enum):
     TO_VERIFY = 1  # opening; then everything will be hashed, because the user wished it
     TO_CHECK = 2  # what nobody knows of is being hashed, or everything
     READY = 3
+    GIVEN_UP = 4  # it was said why; others go on
 
 
 @dataclass(slots=True, eq=False)
@@ -97,7 +99,7 @@ class Session:
         wishes: The options.
         view: Where to tell what happens.
         interrupt: Whether the user wants an end.
-        ready: Called once for each torrent, when what is wanted of it is to be decided.
+        ready: Called once for each torrent, when what is wanted of it is to be decided; may raise CommandFailed.
         complete: Called once for each, when all that is wanted is there.
     """
 
@@ -117,6 +119,7 @@ class Session:
         self._peers = [address for host, port in wishes.peer for address in resolve(host, port)]
         self.client = Client(config_of(wishes))
         self._feed = self.client.events()
+        self._trouble: set[str] = set()  # of trackers, each said once
         self.watched: dict[InfoHash, Watched] = {}
 
     def add(self, source: Metainfo | Magnet, *, download: bool, check_first: bool) -> None:
@@ -136,30 +139,40 @@ class Session:
         after = Phase.TO_VERIFY if verify else Phase.TO_CHECK if check_first else Phase.READY
         watched = self.watched[torrent.info_hash] = Watched(torrent, Phase.TO_LEARN, verify, after)
         torrent.add_peers(self._peers)
-        self._learn(watched)
+        if not torrent.magnet_only:
+            self._learn(watched)
 
     def _learn(self, watched: Watched) -> None:
         """Tell what the torrent holds, once that is known, and go on."""
         torrent = watched.torrent
-        if torrent.magnet_only:
-            return
         info = torrent.info
         self.view.tell(
             "metadata",
             torrent.info_hash,
             name=info.name,
-            length=torrent.length,
+            length=content_length(info),
             piece_length=info.geometry.piece_length,
             pieces=torrent.piece_count,
-            files=len(info.files),
+            files=file_count(info),
             private=info.private,
         )
         watched.phase = watched.after
         if watched.phase is Phase.READY:
+            self._be_ready(watched)
+
+    def _be_ready(self, watched: Watched) -> None:
+        watched.phase = Phase.READY
+        try:
             self._ready(watched)
+        except CommandFailed as failure:
+            self._give_up(watched, str(failure))
+
+    def _give_up(self, watched: Watched, reason: str) -> None:
+        watched.phase = Phase.GIVEN_UP
+        self.view.fault(reason, watched.torrent.info_hash)
 
     def run(self, ended: Callable[[], bool]) -> int:
-        """Watch until *ended* says so or the user does. Answers the exit code."""
+        """Watch until *ended* says so, the user does, or all torrents are given up. Answers the exit code."""
         draw_at = 0.0
         while not self._interrupt.seen:
             began = time.monotonic()
@@ -175,8 +188,9 @@ class Session:
             for watched in fresh:
                 watched.complete = True
                 self._complete(watched)
-            if ended():
-                return DONE
+            given_up = [one.phase is Phase.GIVEN_UP for one in pictures]
+            if ended() or all(given_up):
+                return FAILED if any(given_up) else DONE
             took = time.monotonic() - began
             time.sleep(min(max(LOOK_EVERY, 10 * took), 1.0))  # looking at thousands of torrents is work, too
         return INTERRUPTED
@@ -191,18 +205,23 @@ class Session:
     def _look(self, watched: Watched, picture: TorrentStats) -> None:
         torrent = watched.torrent
         self._look_at_fault(watched, picture)
-        if watched.phase is Phase.TO_LEARN:
+        if watched.phase is Phase.TO_LEARN and not torrent.magnet_only:
+            info = torrent.info
+            held = f"{words.counted(file_count(info), 'file')}, {words.size(content_length(info))}"
+            self.view.remark(f"{torrent.name}: {held}")
             self._learn(watched)
-        elif watched.phase is not Phase.READY and torrent.checked.is_set:
+        elif watched.phase in (Phase.TO_VERIFY, Phase.TO_CHECK) and torrent.checked.is_set:
             if watched.phase is Phase.TO_VERIFY:
                 watched.phase = Phase.TO_CHECK
                 torrent.verify()
             else:
-                watched.phase = Phase.READY
-                self._ready(watched)
+                self._be_ready(watched)
 
     def _look_at_fault(self, watched: Watched, picture: TorrentStats) -> None:
-        if picture.stage == "failed" and picture.error not in watched.faults and picture.at >= watched.recovered:
+        if picture.final:
+            if watched.phase is not Phase.GIVEN_UP:
+                self._give_up(watched, f"{picture.name} cannot be used: {picture.error}")
+        elif picture.stage == "failed" and picture.error not in watched.faults and picture.at >= watched.recovered:
             watched.faults.add(picture.error)
             line = f"{picture.name}: {picture.error}; trying again every {RETRY_SECONDS} s"
             self.view.fault(line, picture.info_hash)
@@ -240,15 +259,19 @@ class Session:
                         leechers=event.leechers,
                     )
                 case events.TrackerFailed():
-                    line = f"tracker {event.tracker}: {event.reason}"
-                    self.view.tell("tracker_failed", event.torrent, line, tracker=event.tracker, reason=event.reason)
+                    reason = event.reason.removeprefix(f"{event.tracker}: ")
+                    self.view.tell("tracker_failed", event.torrent, tracker=event.tracker, reason=reason)
+                    line = f"tracker {event.tracker}: {reason}"
+                    if line not in self._trouble:
+                        self._trouble.add(line)
+                        self.view.remark(line)
                 case events.PeerBanned():
                     self.view.tell("banned", event.torrent, host=event.host, piece=event.piece)
 
     def _row(self, watched: Watched, picture: TorrentStats) -> Row:
         total = picture.wanted
         done = total - picture.wanted_left
-        if picture.stage == "learning":
+        if not picture.pieces:
             total = done = 0
         elif not total:
             total = picture.length
@@ -278,11 +301,13 @@ class Session:
         )
 
     def _state(self, watched: Watched, picture: TorrentStats, stage: str, left: float | None) -> str:
-        if stage == "learning":
-            return "metadata" if picture.peers else "no peers"
-        if stage != "live":
+        if watched.phase is Phase.GIVEN_UP:
+            return "failed"
+        if stage == "learning" and picture.peers:
+            return "hashes" if picture.pieces else "metadata"
+        if stage not in ("learning", "live"):
             return stage
-        if watched.complete or not picture.wanted_left:
+        if watched.complete or (stage == "live" and not picture.wanted_left):
             return "seeding" if self._wishes.seed else "complete"
         if left is not None:
             return f"{words.span(left)} left"

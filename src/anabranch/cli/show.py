@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from anabranch.metainfo import Info, Magnet, Metainfo, load, printable
+from anabranch.metainfo import Info, Magnet, Metainfo, load, names_no_file, printable
 
 from . import words
-from .options import check_source, is_magnet
+from .options import is_magnet
 
 
 def show(source: str, as_json: bool) -> int:
-    """Print it. Answers the exit code; raises MetainfoError."""
-    if is_magnet(source):
-        magnet = Magnet.parse(source)
-        said, told = link_facts(magnet), link_lines(magnet)
+    """Print it. Answers the exit code; raises InputRefused."""
+    known = _known(source)
+    if isinstance(known, Magnet):
+        said, told = link_facts(known), link_lines(known)
     else:
-        check_source(source)
-        metainfo = load(source)
-        said, told = facts(metainfo), lines(metainfo)
+        said, told = facts(known), lines(known)
     print(json.dumps(said, indent=2) if as_json else "\n".join(told))
     return 0
+
+
+def _known(source: str) -> Metainfo | Magnet:
+    if is_magnet(source):
+        return Magnet.parse(source)
+    if not names_no_file(source) or os.path.exists(source):
+        return load(source)
+    from anabranch.api import resolve  # brings the engine along, which the others are faster without
+
+    return resolve(source)
 
 
 def content_length(info: Info) -> int:
     """Length of all files in bytes, without what only fills pieces."""
     return sum(file.length for file in info.files if not file.pad)
+
+
+def file_count(info: Info) -> int:
+    """How many files there are, without what only fills pieces."""
+    return sum(not file.pad for file in info.files)
 
 
 def facts(metainfo: Metainfo) -> dict[str, object]:
@@ -70,8 +84,7 @@ def facts(metainfo: Metainfo) -> dict[str, object]:
 def lines(metainfo: Metainfo) -> Iterator[str]:
     """Everything as lines of text; what a stranger wrote is made printable."""
     info, length = metainfo.info, content_length(metainfo.info)
-    files = [file for file in info.files if not file.pad]
-    count = words.counted(len(files), "file") + (" in a folder" if info.multi else "")
+    count = words.counted(file_count(info), "file") + (" in a folder" if info.multi else "")
     yield _line("Name", info.name)
     yield from hash_lines(info)
     yield _line("Size", f"{words.size(length)} ({length} bytes), {count}")
@@ -95,7 +108,9 @@ def lines(metainfo: Metainfo) -> Iterator[str]:
     yield from _list("Renamed", [f"{original} -> {path}" for original, path in info.renamed])
     yield _line("Magnet", str(Magnet.of(metainfo)))
     yield "Files"
-    for file in files:
+    for file in info.files:
+        if file.pad:
+            continue
         link = "" if file.symlink is None else " -> " + "/".join(file.symlink)
         yield f"  {words.size(file.length):>10}  {printable('/'.join(file.path) + link)}"
 

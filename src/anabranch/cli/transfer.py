@@ -9,12 +9,11 @@ from fnmatch import fnmatchcase
 
 from anabranch.api import Magnet, Metainfo, Priority
 from anabranch.metainfo import printable
-from anabranch.model import InfoHash
 
 from . import words
 from .interrupt import Interrupt
 from .options import Wishes
-from .session import CommandFailed, Session, Watched, load_all
+from .session import CommandFailed, Phase, Session, Watched, load_all
 from .views import choose
 
 _NAMES_SHOWN = 10  # files named when a pattern matches none
@@ -53,7 +52,7 @@ def download(wishes: Wishes) -> int:
         )
 
     def ended() -> bool:
-        return not wishes.seed and all(one.complete for one in session.watched.values())
+        return not wishes.seed and all(one.complete or one.phase is Phase.GIVEN_UP for one in session.watched.values())
 
     with Interrupt() as interrupt:
         view = choose(as_json=wishes.json, quiet=wishes.quiet)
@@ -67,19 +66,13 @@ def download(wishes: Wishes) -> int:
 def seed(wishes: Wishes) -> int:
     """Serve what is there of torrents, until interrupted. Answers the exit code; raises TorrentError."""
     torrents = load_all(wishes.sources)
-    useful: dict[InfoHash, bool] = {}
 
     def ready(watched: Watched) -> None:
         torrent = watched.torrent
         picture = torrent.stats()
         addresses = [str(one) for one in session.client.listen_addresses]
-        useful[picture.info_hash] = bool(picture.pieces_complete or not picture.pieces)
-        if not useful[picture.info_hash]:
-            lack = f"nothing of {picture.name} is in {torrent.data_dir}"
-            if len(torrents) == 1:
-                raise CommandFailed(lack)
-            session.view.fault(lack, picture.info_hash)
-            return
+        if picture.pieces and not picture.pieces_complete:
+            raise CommandFailed(f"nothing of {picture.name} is in {torrent.data_dir}")
         line = f"seeding {picture.name} on {', '.join(addresses)}"
         if picture.pieces_complete < picture.pieces:
             line += f" ({words.percent(picture.pieces_complete, picture.pieces)} of it is here)"
@@ -93,16 +86,11 @@ def seed(wishes: Wishes) -> int:
             cpu=round(time.process_time(), 3),
         )
 
-    def ended() -> bool:
-        if len(useful) == len(torrents) and not any(useful.values()):
-            raise CommandFailed("there is nothing to seed")
-        return False
-
     with Interrupt() as interrupt:
         view = choose(as_json=wishes.json, quiet=wishes.quiet)
         try:
             session = Session(wishes, view, interrupt, ready, lambda watched: None)
-            return _run(session, torrents, interrupt, ended, download=False)
+            return _run(session, torrents, interrupt, lambda: False, download=False)
         finally:
             view.close()
 
@@ -131,12 +119,20 @@ def selection(metainfo: Metainfo, patterns: Sequence[str], ranges: Sequence[tupl
     Without patterns, those that a magnet link selects by their numbers (BEP 53), or all.
 
     Raises:
-        CommandFailed: there are patterns, and no file matches any.
+        CommandFailed: there are patterns or numbers, and no file that they mean.
     """
     files = metainfo.info.files
     if not patterns:
-        chosen = {file.index for file in files}
-        return chosen if ranges is None else {one for one in chosen if any(a <= one <= b for a, b in ranges)}
+        if ranges is None:
+            return {file.index for file in files}
+        chosen = {file.index for file in files if not file.pad and any(a <= file.index <= b for a, b in ranges)}
+        if not chosen:
+            numbers = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges[:_NAMES_SHOWN])
+            raise CommandFailed(
+                f"{metainfo.info.name}: no file that the link selects is there: {numbers} "
+                f"(they are numbered 0 to {len(files) - 1}, padding included)"
+            )
+        return chosen
     found = {
         file.index
         for file in files

@@ -17,6 +17,7 @@ from . import words
 
 _PLAIN_EVERY = 5.0  # seconds
 _PLAIN_LINES = 10  # torrents of which a line is said each time
+_NO_NEWS = ("learning", "opening")  # stages that are mostly over before anybody would want to hear of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Row:
     Args:
         torrent: Its info hash.
         name: Its name.
-        state: One word or two: "checking", "12s left", "complete".
+        state: One word or two: "checking", "12s left", "complete", "metadata" while that is waited for.
         stage: The engine's word for its stage; "checking" also while the user's own wish to verify is fulfilled.
         done, total: Of what is wanted; of all there is while nothing is.
         share: How much of it is there, or of the check is through, 0 to 1.
@@ -60,6 +61,9 @@ class View(Protocol):
 
     def fault(self, line: str, torrent: InfoHash | None = None) -> None:
         """Something went wrong."""
+
+    def remark(self, line: str) -> None:
+        """Something that a person may care for, and no result."""
 
     def draw(self, rows: list[Row]) -> None:
         """Show how all torrents are."""
@@ -98,6 +102,9 @@ class JsonView:
         complain(line)
         if torrent is not None:
             self.tell("error", torrent, message=line)
+
+    def remark(self, line: str) -> None:
+        """See View. Programs are told in events."""
 
     def draw(self, rows: list[Row]) -> None:
         """See View. *cpu* is what the whole program has used so far, in seconds."""
@@ -145,6 +152,11 @@ class PlainView:
         """See View."""
         complain(line)
 
+    def remark(self, line: str) -> None:
+        """See View."""
+        if not self._quiet:
+            print(line, file=sys.stderr, flush=True)
+
     def draw(self, rows: list[Row]) -> None:
         """See View."""
         if self._quiet:
@@ -156,7 +168,7 @@ class PlainView:
         news = []
         for row in rows:
             line = sentence(row)
-            stage = "live" if row.stage == "opening" else row.stage  # a moment that nobody needs to hear of
+            stage = "live" if row.stage in _NO_NEWS else row.stage
             former, before = self._said.get(row.torrent, ("live", ""))
             if line != before and (all_due or stage != former):
                 self._said[row.torrent] = (stage, line)
@@ -173,7 +185,10 @@ class PlainView:
 
 def sentence(row: Row) -> str:
     """A torrent's picture as one line."""
-    facts = [f"{words.percent(row.done, row.total)} of {words.size(row.total)}"]
+    if row.stage == "learning":
+        peers = words.counted(row.peers, "peer") if row.peers else "no peers"
+        return f"{row.name}: waiting for {'piece hashes' if row.total else 'metadata'}, {peers}"
+    facts = [f"{words.percent(row.done, row.total)} of {words.size(row.total)}"] if row.total else []
     if row.stage == "checking":
         facts = [f"checked {words.percent(row.share, 1.0)} of what is on disk"]
     if row.rate_down:

@@ -6,6 +6,7 @@ No turn is needed before register(): nobody knows the torrent yet.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from anabranch.metainfo import Magnet, Metainfo
 from anabranch.model import Priority, no_pieces
@@ -15,7 +16,7 @@ from . import announcing, events, exchanging, learning
 from .engine import Engine
 from .opening import open_storage
 from .signals_io import Signal
-from .stage import Learning
+from .stage import Learning, Live
 from .state import Checks, Disk, Holding, Policy, Signals, TorrentState
 
 
@@ -24,10 +25,14 @@ def parse_source(saved: bytes) -> Metainfo | Magnet:
     return Magnet.parse(saved.decode()) if saved.startswith(b"magnet:") else Metainfo.parse(saved)
 
 
-def better_known(magnet: Magnet, saved: bytes) -> Metainfo | Magnet:
-    """What an earlier run has learned of a torrent that is added by its name again."""
+def better_known(source: Metainfo | Magnet, saved: bytes) -> Metainfo | Magnet:
+    """What an earlier run has learned of a torrent that is added again by its name, or without its piece layers."""
+    if isinstance(source, Metainfo) and source.info.v2 is None:
+        return source  # all of it is known
     known = parse_source(saved)
-    return magnet if isinstance(known, Magnet) else known
+    if isinstance(known, Magnet):
+        return source
+    return known if isinstance(source, Magnet) or len(known.layers) > len(source.layers) else source
 
 
 def make(
@@ -63,6 +68,19 @@ def make(
     return torrent
 
 
+def enrich(engine: Engine, torrent: TorrentState, source: Metainfo | Magnet) -> None:
+    """Within a turn: a torrent that is here was added again: what the source knows beyond us is of use, in this run."""
+    if isinstance(source, Metainfo):
+        learning.take_metainfo(engine, torrent, source)
+    before = torrent.metainfo.trackers
+    known = {url for tier in before for url in tier}
+    tiers = source.trackers if isinstance(source, Metainfo) else tuple((url,) for url in source.trackers)
+    fresh = [tuple(url for url in tier if url not in known) for tier in tiers]
+    torrent.metainfo = replace(torrent.metainfo, trackers=before + tuple(filter(None, fresh)))
+    if torrent.swarm.trackers or isinstance(torrent.stage, Learning | Live):
+        announcing.begin(engine, torrent)
+
+
 def take_over(torrent: TorrentState, saved: SavedTorrent) -> None:
     """Go on where an earlier run stopped."""
     torrent.policy.download = saved.downloading_allowed
@@ -71,7 +89,12 @@ def take_over(torrent: TorrentState, saved: SavedTorrent) -> None:
     torrent.totals.downloaded = saved.downloaded
     torrent.totals.added = saved.added
     torrent.disk.partial = saved.partial
-    if len(saved.priorities) == len(torrent.worth.of_file):
+    if not torrent.pieces.learned:
+        torrent.worth.when_known = any(saved.priorities)
+    elif saved.metainfo.startswith(b"magnet:"):
+        if any(saved.priorities):
+            learning.select(torrent, Magnet.parse(saved.metainfo.decode()).select)
+    elif len(saved.priorities) == len(torrent.worth.of_file):
         prefer(torrent, [Priority(min(number, Priority.HIGH)) for number in saved.priorities])
 
 

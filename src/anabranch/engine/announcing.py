@@ -1,19 +1,21 @@
 """Telling trackers that we are there, and whom of them to ask for peers, and when.
 
 Sources: BEP 3, BEP 12 (a tier's trackers one after the other, then the next tier; who answers becomes the first of its
-tier), BEP 52 (a hybrid announces each of its names). Floors and back-off are those of a fork of the Go engine. Within
-a turn; announcer_io.py asks.
+tier), BEP 31 (when to ask again), BEP 52 (a hybrid announces each of its names). Floors and back-off are those of a
+fork of the Go engine. Within a turn; announcer_io.py asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from heapq import heappop, heappush
-from math import inf, isfinite
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from math import inf
 
-from anabranch.model import InfoHash
-from anabranch.tracker import AnnounceReply, AnnounceRequest, Event, TrackerFault
+from anabranch.model import InfoHash, InputRefused
+from anabranch.net import parse_url
+from anabranch.tracker import AnnounceReply, AnnounceRequest, Event, FaultKind, TrackerFault
 
 from . import events
 from .directory import names_of
@@ -22,13 +24,16 @@ from .pieces import length_in
 from .stage import Learning, Live
 from .state import TorrentState
 
-FLOOR = 60.0  # seconds between two announces to a tracker, whatever it says
+FLOOR = 60.0  # seconds between two announces to a tracker, whatever it says, but to tell it that we have got everything
+AT_ONCE = 32  # announces under way
+PER_URL = 2  # of them to one tracker
 _WORST = 3  # failures up to which the pause is doubled: 2, 4, 8 minutes
 _NUMWANT = 200
 _UNKNOWN_LEFT = 2**63 - 1  # bytes; some trackers take -1 amiss
-_AT_ONCE = 32  # announces under way
-_PER_URL = 2
-_LATER = 1.0  # seconds until one is looked at again that there was no room for
+_LOOKED_AT = 256  # of those that are due, in one turn
+_SOON = 1.0  # seconds
+
+Farewell = tuple[str, InfoHash]  # a tracker's URL, and by which name the torrent leaves
 
 
 @dataclass(slots=True, eq=False)
@@ -37,14 +42,16 @@ class Tracker:
 
     Args:
         url: As it was given.
+        port: Where we listen, as it was told last.
         knows: It was told that we are there.
         fails: Failures in a row.
-        not_before: When it may be asked again.
+        not_before: When it may be asked again; infinity for never.
         tracker_id: What it wants to hear again.
         told_complete: It was told that we have got everything, or need not be.
     """
 
     url: str
+    port: int = 0
     knows: bool = False
     fails: int = 0
     not_before: float = 0.0
@@ -54,113 +61,134 @@ class Tracker:
 
 @dataclass(slots=True, eq=False)
 class Tiers:
-    """A torrent's trackers, for one of its names."""
+    """A torrent's trackers, for one of its names.
 
+    Args:
+        torrent: Whose they are.
+        name: The name.
+        tiers: The trackers, best tier first.
+        uploaded, downloaded: The torrent's totals when we began: trackers are told what came since.
+        busy: One of them is being asked.
+        counted: That we have got everything was told, or nobody has to be told: we had it when we began.
+    """
+
+    torrent: TorrentState
     name: InfoHash
     tiers: list[list[Tracker]]
-    uploaded: int  # the torrent's totals when we began: trackers are told what came since
+    uploaded: int
     downloaded: int
     busy: bool = False
+    counted: bool = False
 
     def every(self) -> list[Tracker]:
         """All of them, first tier first."""
         return [one for tier in self.tiers for one in tier]
 
 
-@dataclass(order=True, slots=True)
-class Appointment:
-    """When a torrent's trackers are to be looked at."""
-
-    at: float
-    torrent: TorrentState = field(compare=False)
-    tiers: Tiers = field(compare=False)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Announce:
-    """One announce to be made."""
+    """One announce to be made, as it was when it became due."""
 
-    torrent: TorrentState
     tiers: Tiers
     tracker: Tracker
     request: AnnounceRequest
+    due: float
+
+    @property
+    def last(self) -> bool:
+        """Whether it says that we leave."""
+        return self.request.event is Event.STOPPED
+
+    @property
+    def key(self) -> Farewell:
+        """Where it goes, and about whom."""
+        return self.tracker.url, self.tiers.name
 
 
 def begin(engine: Engine, torrent: TorrentState) -> None:
-    """The torrent wants peers, or has something to give: announce each name that is not announced yet."""
+    """The torrent takes part in its swarm, or there are more trackers or names: announce each name."""
     if engine.config.disable_trackers or not torrent.metainfo.trackers:
         return
-    announced = {tiers.name for tiers in torrent.swarm.trackers}
-    totals = torrent.totals
+    known = {tiers.name: tiers for tiers in torrent.swarm.trackers}
     for name in names_of(torrent):
-        if name not in announced:
-            urls = [[Tracker(url) for url in tier] for tier in torrent.metainfo.trackers]
-            tiers = Tiers(name, urls, totals.uploaded, totals.downloaded)
+        tiers = known.get(name)
+        if tiers is None:
+            tiers = Tiers(torrent, name, [], torrent.totals.uploaded, torrent.totals.downloaded)
             torrent.swarm.trackers.append(tiers)
-            heappush(engine.due.announces, Appointment(engine.clock(), torrent, tiers))
-            engine.turn.outbox("announce", engine, engine.network.look_for_peers)
+        if torrent.pieces.is_seed and torrent.totals.downloaded == tiers.downloaded:
+            tiers.counted = True
+        _take_new(engine, tiers)
+        if not tiers.busy:
+            engine.due.announces.put(tiers, engine.clock())
+    engine.turn.outbox("announce", engine, engine.network.look_for_peers)
 
 
-def take(engine: Engine, now: float, under_way: Sequence[str], port: int) -> list[Announce]:
+def take(
+    engine: Engine, now: float, port: int, under_way: Sequence[str] = (), leaving: Collection[Farewell] = ()
+) -> list[Announce]:
     """The announces to be made now.
 
     Args:
         engine: The engine.
         now: The time.
-        under_way: URLs that are being asked, one for each announce.
         port: Where we listen.
+        under_way: URLs that are being asked, one for each announce.
+        leaving: Who is still to be told that a torrent leaves: if it is back already, that must be told afterwards.
     """
-    asked = list(under_way)
+    agenda, asked = engine.due.announces, Counter(under_way)
+    room = AT_ONCE - len(under_way)
     due: list[Announce] = []
-    queue = engine.due.announces
-    while queue and queue[0].at <= now and len(asked) < _AT_ONCE:
-        one = heappop(queue)
-        if not isinstance(one.torrent.stage, Live | Learning):
-            if one.torrent.info_hash in engine.torrents and not one.tiers.busy:  # failed, or checking: it comes back
-                heappush(queue, Appointment(now + FLOOR, one.torrent, one.tiers))
-            continue
-        if one.tiers.busy:
-            continue
-        tracker = min(one.tiers.every(), key=lambda tracker: max(tracker.not_before, now))
+    if room <= 0:
+        return due
+    for tiers in islice(_ready(engine, now, asked), _LOOKED_AT):
+        if not isinstance(tiers.torrent.stage, Live | Learning):
+            continue  # begin() is called when it is
+        tracker = min(tiers.every(), key=lambda tracker: max(tracker.not_before, now))
         if tracker.not_before > now:
-            heappush(queue, Appointment(tracker.not_before, one.torrent, one.tiers))
-        elif asked.count(tracker.url) >= _PER_URL:
-            heappush(queue, Appointment(now + _LATER, one.torrent, one.tiers))
+            agenda.put(tiers, tracker.not_before)
+        elif (tracker.url, tiers.name) in leaving:
+            agenda.put(tiers, now + _SOON)
+        elif asked[tracker.url] >= PER_URL:
+            agenda.queue(tiers, tracker.url)
         else:
-            one.tiers.busy = True
-            asked.append(tracker.url)
-            due.append(_announce(engine, one.torrent, one.tiers, tracker, _event(tracker), port))
+            tiers.busy = True
+            tracker.port = port
+            asked[tracker.url] += 1
+            due.append(_announce(engine, tiers, tracker, _event(tracker)))
+            if len(due) == room:
+                break
     return due
 
 
 def told(engine: Engine, one: Announce, reply: AnnounceReply) -> None:
     """A tracker answered."""
-    torrent, tiers, tracker, now = one.torrent, one.tiers, one.tracker, engine.clock()
+    tiers, tracker, now = one.tiers, one.tracker, engine.clock()
+    torrent = tiers.torrent
     tiers.busy = False
     tracker.fails = 0
     tracker.tracker_id = reply.tracker_id or tracker.tracker_id
-    tracker.knows = one.request.event is not Event.STOPPED
+    tracker.knows = not one.last
     if one.request.event is Event.COMPLETED:
         tracker.told_complete = True
+    if not _is_here(engine, torrent):
+        if one.request.event is Event.STARTED:  # stop() did not know that it knows
+            _say_goodbye(engine, tiers, tracker)
+        return
     for tier in tiers.tiers:
         if tracker in tier:
             tier.remove(tracker)
             tier.insert(0, tracker)
-    if torrent.info_hash not in engine.torrents:
-        return
     for address in reply.peers:
         torrent.swarm.candidates.add(address, "tracker")
     engine.due.lively.add(torrent)
     engine.turn.outbox("dial", engine, engine.network.look_for_peers)
-    pause = max(FLOOR, reply.interval, reply.min_interval or 0.0)
-    tracker.not_before = now + pause
-    at = now if _event(tracker) is Event.COMPLETED else now + pause
+    at = now
+    if _event(tracker) is not Event.COMPLETED:
+        at += max(FLOOR, reply.interval, reply.min_interval or 0.0)
     for other in tiers.every():  # while this one answers, the others are left alone
-        if other is not tracker:
-            other.not_before = max(other.not_before, at)
-    if at == now:
-        tracker.not_before = now
-    heappush(engine.due.announces, Appointment(at, torrent, tiers))
+        other.not_before = max(other.not_before, at)
+    tracker.not_before = at
+    engine.due.announces.put(tiers, at)
     engine.tell(
         events.TrackerReplied(torrent.info_hash, shown(tracker.url), len(reply.peers), reply.seeders, reply.leechers)
     )
@@ -168,16 +196,17 @@ def told(engine: Engine, one: Announce, reply: AnnounceReply) -> None:
 
 def failed(engine: Engine, one: Announce, fault: TrackerFault) -> None:
     """A tracker could not be asked, or refused: it is the next one's turn."""
-    torrent, tiers, tracker, now = one.torrent, one.tiers, one.tracker, engine.clock()
+    tiers, tracker, now = one.tiers, one.tracker, engine.clock()
+    torrent = tiers.torrent
     tiers.busy = False
-    if torrent.info_hash not in engine.torrents:
+    if not _is_here(engine, torrent):
         return
     tracker.fails += 1
     pause = FLOOR * 2 ** min(tracker.fails, _WORST)
-    tracker.not_before = now + (pause if fault.retry_in is None else max(pause, fault.retry_in))
-    at = min(other.not_before for other in tiers.every())
-    if isfinite(at):
-        heappush(engine.due.announces, Appointment(max(at, now), torrent, tiers))
+    if fault.kind is FaultKind.URL:  # it will not become a better one
+        pause = inf
+    tracker.not_before = now + max(pause, fault.retry_in or 0.0)
+    engine.due.announces.put(tiers, max(now, min(other.not_before for other in tiers.every())))
     engine.tell(events.TrackerFailed(torrent.info_hash, shown(tracker.url), str(fault)))
 
 
@@ -185,35 +214,63 @@ def completed(engine: Engine, torrent: TorrentState) -> None:
     """Everything that is wanted has come: trackers count how often that happens, where it was not there before."""
     now = engine.clock()
     for tiers in torrent.swarm.trackers:
-        if not torrent.pieces.is_seed or torrent.totals.downloaded <= tiers.downloaded:
+        if tiers.counted or not torrent.pieces.is_seed or torrent.totals.downloaded <= tiers.downloaded:
             continue
+        tiers.counted = True
         for tracker in tiers.every():
             tracker.told_complete = False
-            if tracker.knows:
+            if tracker.knows and not tracker.fails:
                 tracker.not_before = now
-        heappush(engine.due.announces, Appointment(now, torrent, tiers))
-        engine.turn.outbox("announce", engine, engine.network.look_for_peers)
+        if not tiers.busy:
+            engine.due.announces.put(tiers, now)
+            engine.turn.outbox("announce", engine, engine.network.look_for_peers)
 
 
 def stop(engine: Engine, torrent: TorrentState) -> None:
     """The torrent leaves: tell the trackers that know of it."""
     for tiers in torrent.swarm.trackers:
+        engine.due.announces.forget(tiers)
         for tracker in tiers.every():
             if tracker.knows:
-                last = _announce(engine, torrent, tiers, tracker, Event.STOPPED, 0)
-                engine.turn.outbox("stop", tracker, engine.network.announce, last)
+                _say_goodbye(engine, tiers, tracker)
     torrent.swarm.trackers.clear()
-
-
-def next_look(engine: Engine) -> float:
-    """When take() is next due."""
-    return engine.due.announces[0].at if engine.due.announces else inf
 
 
 def shown(url: str) -> str:
     """A tracker's URL without what must not be told: scheme, host and port."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}"
+    try:
+        return str(parse_url(url, ("http", "https", "udp", "ws", "wss")))
+    except InputRefused:
+        return "not a URL"
+
+
+def _take_new(engine: Engine, tiers: Tiers) -> None:
+    """Add what the metainfo has and we have not: each tier shuffled, that not all ask the same tracker (BEP 12)."""
+    known = {tracker.url for tracker in tiers.every()}
+    for tier in tiers.torrent.metainfo.trackers:
+        fresh = [Tracker(url) for url in tier if url not in known]
+        if fresh:
+            tiers.tiers.append(sorted(fresh, key=lambda _: engine.draw(1 << 30)))
+
+
+def _ready(engine: Engine, now: float, asked: Counter[str]) -> Iterator[Tiers]:
+    """Those whose time has come, then those who wait for trackers that may be asked again."""
+    agenda = engine.due.announces
+    while (tiers := agenda.due(now)) is not None:
+        yield tiers
+    for url in agenda.places():
+        while asked[url] < PER_URL and (tiers := agenda.first(url)) is not None:
+            yield tiers
+
+
+def _is_here(engine: Engine, torrent: TorrentState) -> bool:
+    """Whether the torrent was not dropped; its name may be another one's by now."""
+    return engine.torrents.get(torrent.info_hash) is torrent
+
+
+def _say_goodbye(engine: Engine, tiers: Tiers, tracker: Tracker) -> None:
+    last = _announce(engine, tiers, tracker, Event.STOPPED)
+    engine.turn.outbox("stop", tracker, engine.network.announce, last)
 
 
 def _event(tracker: Tracker) -> Event:
@@ -222,20 +279,18 @@ def _event(tracker: Tracker) -> Event:
     return Event.NONE if tracker.told_complete else Event.COMPLETED
 
 
-def _announce(
-    engine: Engine, torrent: TorrentState, tiers: Tiers, tracker: Tracker, event: Event, port: int
-) -> Announce:
-    totals, config = torrent.totals, engine.config
-    wants = engine.config.dial_peers and event is not Event.STOPPED
+def _announce(engine: Engine, tiers: Tiers, tracker: Tracker, event: Event) -> Announce:
+    totals, policy, config = tiers.torrent.totals, tiers.torrent.policy, engine.config
+    wants_peers = config.dial_peers and (policy.download or policy.upload)
     request = AnnounceRequest(
         info_hash=tiers.name,
         peer_id=engine.peer_id,
-        port=port,
+        port=tracker.port,
         uploaded=totals.uploaded - tiers.uploaded,
         downloaded=totals.downloaded - tiers.downloaded,
-        left=_left(torrent),
+        left=_left(tiers.torrent),
         event=event,
-        numwant=_NUMWANT if wants else 0,
+        numwant=_NUMWANT if wants_peers else 0,
         key=int.from_bytes(engine.peer_id[-4:], "big"),
         tracker_id=tracker.tracker_id,
         supports_encryption=config.encrypts.takes_obfuscated,
@@ -243,7 +298,7 @@ def _announce(
         corrupt=totals.corrupt,
         redundant=totals.wasted,
     )
-    return Announce(torrent, tiers, tracker, request)
+    return Announce(tiers, tracker, request, engine.clock())
 
 
 def _left(torrent: TorrentState) -> int:

@@ -202,13 +202,15 @@ def _ask_idle_peer(engine: Engine, peer: Peer, room: int, now: float) -> None:
         before = now - _PAUSING
     else:
         before = now
-    if _ask_copies(torrent, peer, room, before):
+    if _ask_copies(engine, peer, room, before):
         engine.due.idle.add(peer)
 
 
-def _ask_copies(torrent: TorrentState, peer: Peer, room: int, before: float) -> bool:
+def _ask_copies(engine: Engine, peer: Peer, room: int, before: float) -> bool:
     """Ask for blocks that others owe us, of pieces that gained nothing since *before*. Tells whether there is more."""
+    torrent = peer.torrent
     geometry = torrent.pieces.geometry
+    proven = bool(peer.flow.last_block) and not peer.flow.snubbed
     later = False
     for piece, progress in torrent.pieces.begun.items():
         if room <= 0:
@@ -218,9 +220,29 @@ def _ask_copies(torrent: TorrentState, peer: Peer, room: int, before: float) -> 
         if progress.last_gain > before:
             later = True
             continue
-        for block in progress.ask_again(room, COPIES):
+        blocks = progress.ask_again(room, COPIES)
+        if proven and not blocks and _call_off_unproven(engine, torrent, piece):
+            room = _ask_piece(engine, peer, piece, room, engine.clock())[0]
+        for block in blocks:
             aside = Aside(geometry.block_length(piece, block))
             peer.talk.request(piece, block * BLOCK_SIZE, [aside.view], aside)
             progress.copy(block)
             room -= 1
     return later and not peer.talk.outstanding
+
+
+def _call_off_unproven(engine: Engine, torrent: TorrentState, piece: int) -> bool:
+    """Those who have delivered nothing yet must not, of a piece that has stalled, keep out one who has.
+
+    Tells whether they were asked for anything of it.
+    """
+    any_found = False
+    for other in torrent.swarm.peers.values():
+        if other.talk.outstanding and not other.flow.last_block:
+            runs = [run for run in other.talk.expected_runs() if run.piece == piece]
+            for run in runs:
+                other.talk.cancel(run.piece, run.begin, run.length)
+                engine.due.touched.add(other)
+                any_found = True
+            give_back(torrent, runs)
+    return any_found

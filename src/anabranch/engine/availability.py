@@ -1,7 +1,8 @@
 """How many peers have each piece, kept as peers come, tell and go.
 
-A peer with everything is one number. Others are counted piece by piece, in slices over several turns where torrents are
-large: the pieces below `peer.counted` are in the numbers, so that what it gains or loses meanwhile is counted once.
+A peer with everything is one number, and one more for each piece that it loses. Others are counted piece by piece, in
+slices over several turns where torrents are large: the pieces below `peer.counted` are in the numbers, so that what it
+gains or loses meanwhile is counted once.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def begin(engine: Engine, peer: Peer, bits: bitarray) -> None:
 def begin_all(peer: Peer) -> None:
     """The peer has everything."""
     peer.has = all_pieces(len(peer.has))
-    peer.has_all = True
+    peer.has_all = peer.among_seeds = True
     peer.torrent.pieces.seeds += 1
     if peer.candidate is not None:
         peer.candidate.seed = True
@@ -45,24 +46,24 @@ def one_more(engine: Engine, peer: Peer, piece: int) -> None:
     if peer.has_all or peer.has[piece]:
         return
     peer.has[piece] = True
-    if piece < peer.counted:
+    if peer.among_seeds or piece < peer.counted:
         peer.torrent.pieces.count_have(piece, 1)
-    if peer.has.all():
+    if not peer.has.all():
+        return
+    if peer.among_seeds:
+        peer.has_all = True
+    else:
         forget(engine, peer)
         begin_all(peer)
 
 
 def one_less(engine: Engine, peer: Peer, piece: int) -> None:
-    """The peer lost a piece (BEP 54). A peer that had everything is counted piece by piece from now on."""
+    """The peer lost a piece (BEP 54). One that had everything stays among the seeds, less this piece: O(1), too."""
     if not peer.has[piece]:
         return
-    if peer.has_all:
-        left = peer.has.copy()
-        left[piece] = False
-        begin(engine, peer, left)
-        return
     peer.has[piece] = False
-    if piece < peer.counted:
+    peer.has_all = False
+    if peer.among_seeds or piece < peer.counted:
         peer.torrent.pieces.count_have(piece, -1)
 
 
@@ -70,15 +71,23 @@ def forget(engine: Engine, peer: Peer) -> None:
     """The peer goes, or tells anew: take it out of the numbers."""
     table = peer.torrent.pieces
     engine.turn.stop_sliced("count pieces", peer)
-    if peer.has_all:
+    if peer.among_seeds:
         table.seeds -= 1
-        peer.has_all = False
+        peer.has_all = peer.among_seeds = False
+        _count(engine, peer, ~peer.has, 1)
         return
-    gone, upto = peer.has, peer.counted
+    upto = peer.counted
     peer.counted = 0
-
-    def uncount(piece: int) -> None:
-        table.count_have(piece, -1)
-
     if upto:
-        engine.turn.sliced("uncount pieces", gone, gone.search(1, 0, upto), uncount)
+        _count(engine, peer, peer.has[:upto], -1)
+
+
+def _count(engine: Engine, peer: Peer, pieces: bitarray, step: int) -> None:
+    """Correct the numbers of these pieces, in slices."""
+    table = peer.torrent.pieces
+
+    def count(piece: int) -> None:
+        table.count_have(piece, step)
+
+    if pieces.any():
+        engine.turn.sliced("uncount pieces", pieces, pieces.search(1), count)

@@ -32,7 +32,7 @@ MOST_PIECES = 1024  # of one job: what it found is settled in one turn
 
 def want_check(engine: Engine, torrent: TorrentState, pieces: bitarray) -> None:
     """Have these pieces hashed because the user wishes it. Any thread; `checked` is not set from here on until then."""
-    if not isinstance(torrent.stage, Closing | Dropped):
+    if torrent.pieces.learned and not isinstance(torrent.stage, Closing | Dropped):
         torrent.disk.checks.wished = True
         settle_checked(engine, torrent)
         engine.turn.outbox("check", pieces, engine.network.post, queue_check, engine, torrent, pieces)

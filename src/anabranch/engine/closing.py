@@ -34,7 +34,7 @@ def begin(engine: Engine, torrent: TorrentState, *, forget: bool) -> None:
     engine.due.lively.discard(torrent)
     announcing.stop(engine, torrent)
     ended = Closed("the torrent was dropped")
-    for signal in (torrent.signals.complete, torrent.signals.checked):
+    for signal in (torrent.signals.got_info, torrent.signals.complete, torrent.signals.checked):
         if not signal.is_set:
             engine.turn.outbox("signal fail", signal, signal.fail, ended)
     for waiting in [signal for signals in torrent.signals.of_piece.values() for signal in signals]:

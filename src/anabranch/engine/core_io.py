@@ -33,9 +33,10 @@ from anabranch.storage import (
     session_key,
 )
 
-from . import adding, closing, learning, saving
+from . import adding, closing, saving
 from .buffers import BufferPool
 from .config import Config
+from .directory import names_of
 from .engine import Engine, Limits, Workshop
 from .events import Event, Failed, PieceChanged
 from .feed_io import Feed, Feeds
@@ -189,9 +190,11 @@ class Core:
         with self._adding:
             known = self._known(source)
             if known is not None:
+                if isinstance(source, Magnet):
+                    self._look_up(known, source.peers)
                 return known, False
             names = source.swarm_hashes if isinstance(source, Magnet) else source.info.swarm_hashes
-            key = SessionKey(known_as or names[0], data_path)
+            key = SessionKey(known_as or self._remembered(names, data_path), data_path)
             return self._add(source, key, storage, resume, policy or Policy()), True
 
     def _add(
@@ -203,11 +206,12 @@ class Core:
         policy: Policy,
     ) -> TorrentState:
         self._wait_for_former(key.info_hash, key.data_path)
+        peers = source.peers if isinstance(source, Magnet) else ()
         sessions = self.engine.workshop.sessions
         claim = sessions.claim(key) if sessions is not None else None
         try:
             saved = sessions.load(key) if sessions is not None else None
-            if saved is not None and isinstance(source, Magnet):
+            if saved is not None:
                 source = adding.better_known(source, saved.metainfo)
             home = storage or self._home(key.data_path)
             torrent = adding.make(source, key, home, self.engine, self.forbidden, policy)
@@ -226,12 +230,23 @@ class Core:
         finally:
             if claim is not None:
                 claim.release()
-        if isinstance(source, Magnet) and source.peers:
-            self._look_up(torrent, source.peers)
+        self._look_up(torrent, peers)
         return torrent
+
+    def _remembered(self, names: Sequence[InfoHash], data_path: str) -> InfoHash:
+        """The name by which the store knows a torrent that has several; the first where it does not."""
+        sessions = self.engine.workshop.sessions
+        if sessions is not None:
+            for other in names[1:]:
+                first, second = (sessions.load(SessionKey(name, data_path)) for name in (names[0], other))
+                if first is None and second is not None:
+                    return other
+        return names[0]
 
     def _look_up(self, torrent: TorrentState, peers: Sequence[tuple[str, int]]) -> None:
         """Add peers that a magnet link names: some by host names, which take their time."""
+        if not peers:
+            return
 
         def job() -> list[Address]:
             found: list[Address] = []
@@ -301,21 +316,21 @@ class Core:
         return in_time
 
     def _known(self, source: Metainfo | Magnet) -> TorrentState | None:
-        """The torrent, if it is there. One that knew only its name learns what the source says."""
+        """The torrent, if it is there; it learns what the source knows beyond it."""
         names = source.swarm_hashes if isinstance(source, Magnet) else source.info.swarm_hashes
         with self.turn:
             if self._closed:
                 raise Closed("the client is closed")
             known = self.engine.directory.find(names)
-            if known is not None and isinstance(source, Metainfo):
-                learning.take_metainfo(self.engine, known, source)
+            if known is not None:
+                adding.enrich(self.engine, known, source)
             return known
 
     def _wait_for_former(self, info_hash: InfoHash, data_path: str) -> None:
         """A torrent that was just dropped still holds its files: wait until it has let go."""
         with self.turn:
             former = [
-                one for one in self.engine.due.closing if one.info_hash == info_hash and one.data_path == data_path
+                one for one in self.engine.due.closing if one.data_path == data_path and info_hash in names_of(one)
             ]
         for torrent in former:
             if not torrent.signals.closed.wait(_SETTLE):

@@ -83,6 +83,7 @@ def ended(engine: Engine, torrent: TorrentState, candidate: Candidate, *, misund
     if misunderstood and candidate.way + 1 < len(engine.config.encrypts.ways):
         candidate.way += 1
         torrent.swarm.candidates.again(candidate)
+        engine.limits.dials.give_back(1, now)  # a candidate counts once
     else:
         candidate.way = 0
         torrent.swarm.candidates.lost(candidate, now, served=False)

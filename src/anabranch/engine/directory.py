@@ -19,29 +19,36 @@ from .state import TorrentState
 class Directory:
     """Every name of every torrent. Belongs to whoever has the turn."""
 
-    _by_hash: dict[InfoHash, TorrentState] = field(default_factory=dict)
+    _by_hash: dict[InfoHash, list[TorrentState]] = field(default_factory=dict)  # who came first is meant
     _by_secret: dict[bytes, InfoHash] = field(default_factory=dict)
 
     def add(self, torrent: TorrentState) -> None:
-        """Enter the torrent under all its names; those that another torrent has already stay that one's."""
+        """Enter the torrent under all its names; those that another one has already stay that one's while it is here.
+
+        Only two that were added by different names of one torrent, before either was learned, can share any.
+        """
         for name in names_of(torrent):
-            if self._by_hash.setdefault(name, torrent) is torrent:
-                self._by_secret[obfuscated(name)] = name
+            self._by_hash.setdefault(name, []).append(torrent)
+            self._by_secret[obfuscated(name)] = name
 
     def remove(self, torrent: TorrentState) -> None:
         """Take the torrent out."""
         for name in names_of(torrent):
-            if self._by_hash.get(name) is torrent:
-                del self._by_hash[name]
-                del self._by_secret[obfuscated(name)]
+            sharing = self._by_hash.get(name, [])
+            if torrent in sharing:
+                sharing.remove(torrent)
+                if not sharing:
+                    del self._by_hash[name]
+                    del self._by_secret[obfuscated(name)]
 
     def get(self, name: InfoHash) -> TorrentState | None:
         """The torrent of that name."""
-        return self._by_hash.get(name)
+        found = self._by_hash.get(name)
+        return found[0] if found else None
 
     def find(self, names: Iterable[InfoHash]) -> TorrentState | None:
         """The torrent that has any of these names."""
-        return next((self._by_hash[name] for name in names if name in self._by_hash), None)
+        return next((found for name in names if (found := self.get(name)) is not None), None)
 
     def find_secret(self, secret: bytes) -> InfoHash | None:
         """The info hash that an obfuscated connection means."""

@@ -13,6 +13,7 @@ from anabranch.model import InfoHash
 from anabranch.net import Bucket
 from anabranch.storage import SessionStore
 
+from .agenda import Agenda
 from .buffers import BufferPool
 from .config import Config
 from .directory import Directory
@@ -23,7 +24,7 @@ from .state import Peer, TorrentState
 from .turn_io import Turn
 
 if TYPE_CHECKING:
-    from .announcing import Announce, Appointment
+    from .announcing import Announce, Tiers
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class Due:
     idle: set[Peer] = field(default_factory=set)  # network thread: may be asked for copies soon
     lively: set[TorrentState] = field(default_factory=set)  # have something to do each second
     closing: set[TorrentState] = field(default_factory=set)
-    announces: list[Appointment] = field(default_factory=list)  # a heap
+    announces: Agenda[Tiers] = field(default_factory=Agenda)
 
 
 @dataclass(slots=True, eq=False)

@@ -53,9 +53,10 @@ class Completed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Failed(Event):
-    """The torrent's disk failed it; it is tried again by itself."""
+    """The torrent's disk failed it; it is tried again by itself. Unless that is *final*: nothing can be made of it."""
 
     error: TorrentError
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ What is asked, and whether an answer is true, is for metainfo's PieceLayers to s
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from anabranch.metainfo import Metainfo, Wanted, compose
@@ -13,10 +16,10 @@ from anabranch.wire import Hashes, HashReject, HashRequest
 
 from .engine import Engine
 from .hashing import HashExchange
-from .stage import Live
+from .stage import Closing, Dropped, Live
 from .state import Peer, TorrentState
 
-PATIENCE = 10.0  # seconds for an answer, after which somebody else is asked
+PATIENCE = 5.0  # seconds for an answer, after which somebody else is asked; one that comes late is taken as well
 MOST_ASKED = 4  # requests under way with one peer: 2,048 hashes
 _REST = 30.0  # seconds in which a peer that refused is not asked
 _MOST_ANSWERS = 16  # answers to one peer that are being worked out: more are refused
@@ -28,51 +31,86 @@ def needed(torrent: TorrentState) -> bool:
     return exchange is not None and not exchange.layers.complete and torrent.metainfo.info.v1 is None
 
 
+def of_use(torrent: TorrentState, peer: Peer, now: float) -> bool:
+    """Whether the peer may still give hashes that are missing."""
+    exchange = torrent.exchange
+    if exchange is None or exchange.layers.complete or not peer.profile.v2:
+        return False
+    return exchange.resting.get(peer, 0.0) <= now
+
+
 def look(engine: Engine, torrent: TorrentState, now: float) -> None:
     """Ask for what is missing, as far as there are peers for it; called each second and when something came."""
     exchange = torrent.exchange
     if exchange is None or exchange.layers.complete or not torrent.swarm.peers:
         return
-    for wanted, (peer, since) in list(exchange.asked.items()):
-        gone = not isinstance(peer, Peer) or torrent.swarm.peers.get(peer.address) is not peer
-        if gone or since <= now - PATIENCE:
+    for wanted, (_, since) in list(exchange.asked.items()):
+        if since <= now - PATIENCE:
             _call_off(exchange, wanted, now)
     if not exchange.queue and not exchange.asked:
         exchange.queue.extend(exchange.layers.wanted())
-    for peer in torrent.swarm.peers.values():
+    under_way = Counter(peer for peer, _ in exchange.asked.values())
+    # Who disappointed us longest ago comes first: however many keep silent, an honest peer has its turn.
+    for peer in sorted(torrent.swarm.peers.values(), key=lambda peer: exchange.resting.get(peer, 0.0)):
         if not peer.profile.v2 or exchange.resting.get(peer, 0.0) > now:
             continue
-        under_way = sum(asked is peer for asked, _ in exchange.asked.values())
-        while exchange.queue and under_way < MOST_ASKED:
+        while exchange.queue and under_way[peer] < MOST_ASKED:
             wanted = exchange.queue.popleft()
             exchange.asked[wanted] = peer, now
             peer.talk.hash_request(HashRequest(*wanted))
             engine.due.touched.add(peer)
-            under_way += 1
+            under_way[peer] += 1
 
 
 def heard(engine: Engine, peer: Peer, said: Hashes, now: float) -> None:
-    """Hashes came.
+    """Hashes came. They prove themselves: those that come late, when others have been asked, are as good.
 
     Raises:
-        PeerFault: they are wrong.
+        PeerFault: they are wrong, or no answer to anything that is asked of peers of this torrent.
     """
     torrent, exchange = peer.torrent, peer.torrent.exchange
+    if exchange is None:
+        return
     wanted = Wanted(said.root, said.base_layer, said.index, said.length, said.proof_layers)
-    asked = exchange.asked.get(wanted) if exchange is not None else None
-    if exchange is None or asked is None or asked[0] is not peer:
-        return  # too late, or never asked for
-    del exchange.asked[wanted]
-    peer.profile.chatter.credit(len(said.hashes))
+    asked = exchange.asked.pop(wanted, None)
     try:
-        exchange.layers.accept(*wanted, said.hashes)
+        fresh = exchange.layers.accept(*wanted, said.hashes)
     except PeerFault:
-        exchange.queue.append(wanted)
+        if asked is not None:
+            exchange.queue.append(wanted)
         raise
+    if not fresh:
+        return  # known by now
+    peer.profile.chatter.credit(len(said.hashes))
+    exchange.resting.pop(peer, None)
+    if asked is None:
+        with suppress(ValueError):
+            exchange.queue.remove(wanted)
     if exchange.layers.complete:
         _complete(engine, torrent, exchange)
     else:
         look(engine, torrent, now)
+
+
+def take_layers(engine: Engine, torrent: TorrentState, layers: Mapping[bytes, bytes]) -> None:
+    """The user gave hashes that peers have been asked for: they are out of a .torrent file, and right."""
+    exchange = torrent.exchange
+    if exchange is None or exchange.layers.complete or isinstance(torrent.stage, Closing | Dropped):
+        return
+    exchange.layers.add(layers)
+    exchange.queue.clear()  # it is filled again with what is still missing
+    if exchange.layers.complete:
+        _complete(engine, torrent, exchange)
+
+
+def left(torrent: TorrentState, peer: Peer) -> None:
+    """A peer is gone: what it was asked for is asked of others."""
+    exchange = torrent.exchange
+    if exchange is not None:
+        exchange.resting.pop(peer, None)
+        for wanted in [wanted for wanted, (asked, _) in exchange.asked.items() if asked is peer]:
+            del exchange.asked[wanted]
+            exchange.queue.append(wanted)
 
 
 def refused(engine: Engine, peer: Peer, said: HashReject, now: float) -> None:
@@ -136,11 +174,19 @@ def _complete(engine: Engine, torrent: TorrentState, exchange: HashExchange) -> 
 
     def job() -> Metainfo:
         layers = exchange.layers.known()
-        raw = compose(before.info.raw, trackers=before.trackers, webseeds=before.webseeds, layers=layers)
+        raw = compose(
+            before.info.raw,
+            trackers=before.trackers,
+            webseeds=before.webseeds,
+            comment=before.comment,
+            created_by=before.created_by,
+            creation_date=before.creation_date,
+            layers=layers,
+        )
         return replace(before, raw=raw, layers=layers)
 
     def take(whole: Metainfo) -> None:
-        torrent.metainfo = whole
+        torrent.metainfo = replace(torrent.metainfo, raw=whole.raw, layers=whole.layers)
         torrent.disk.dirty = True
 
     def done(whole: Metainfo) -> None:

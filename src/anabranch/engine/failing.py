@@ -7,6 +7,7 @@ seconds where memory allows; when all of it goes through, the torrent is live ag
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TypeVar
 
 from anabranch.model import StorageFailed, TorrentError
@@ -69,24 +70,27 @@ def attempt(
 
 
 def fail(engine: Engine, torrent: TorrentState, error: TorrentError, again: Callable[[], None] | None = None) -> None:
-    """The torrent's disk failed: stop asking and serving, remember what to repeat."""
+    """The torrent's disk failed, or no content can satisfy it: stop asking and serving, remember what to repeat."""
     before = torrent.stage
+    if isinstance(before, Failed) and before.retry_at == inf:
+        return  # nothing can be worse
     if isinstance(before, Closing | Dropped):
         if isinstance(error, StorageFailed):
             engine.tell(events.Failed(torrent.info_hash, error))
         return
     if again is not None:
         torrent.disk.again.append(again)
-    torrent.stage = follow(before, Failed(error, engine.clock() + RETRY_EVERY))
+    passes = isinstance(error, StorageFailed)  # a disk may be mended; a torrent that contradicts itself will not
+    torrent.stage = follow(before, Failed(error, engine.clock() + RETRY_EVERY if passes else inf))
     engine.due.lively.add(torrent)
     if isinstance(before, Failed):
         if str(before.error) != str(error):
-            engine.tell(events.Failed(torrent.info_hash, error))
+            engine.tell(events.Failed(torrent.info_hash, error, final=not passes))
         return
     for peer in torrent.swarm.peers.values():
         take_back_all(engine, peer)
     choke_everybody(engine, torrent)
     for waiting in [signal for signals in torrent.signals.of_piece.values() for signal in signals]:
         engine.turn.outbox("signal", waiting, waiting.set)
-    engine.tell(events.Failed(torrent.info_hash, error))
+    engine.tell(events.Failed(torrent.info_hash, error, final=not passes))
     engine.tell(events.StageChanged(torrent.info_hash, "failed"))

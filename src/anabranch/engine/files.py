@@ -42,6 +42,7 @@ class Worth:
         self.of_piece: dict[int, Priority] = {}
         self.sweeps: deque[range] = deque()  # pieces that the request order has yet to follow
         self.readers: dict[object, tuple[range, int]] = {}  # reader -> (its pieces, the piece it waits for or -1)
+        self.when_known = False  # all that the torrent's link names is wanted, as soon as there are files
 
     def files_of(self, piece: int) -> Iterator[int]:
         """The files that have a byte in the piece, pad files left out."""

@@ -18,7 +18,7 @@ from . import events
 from .asking import ask, ask_idle, show_interest
 from .buffers import Buffer
 from .engine import Engine
-from .failing import attempt
+from .failing import attempt, fail
 from .jobs import Part, Verdict, finish_in_parts, finish_whole, write_parts
 from .recording import look_complete
 from .stage import Closing, Dropped
@@ -130,6 +130,9 @@ def _settle(engine: Engine, torrent: TorrentState, progress: PieceProgress, verd
         return
     torrent.totals.hashed += length
     engine.due.lively.add(torrent)
+    if verdict.contradiction is not None:
+        fail(engine, torrent, verdict.contradiction)
+        return
     if verdict.good:
         guilty = torrent.evidence.passed(piece, verdict.digests) if piece in torrent.evidence else set()
         table.set_complete(piece, True)

@@ -21,17 +21,22 @@ def introduce(engine: Engine, peer: Peer, *, port: int | None = None) -> None:
     torrent, info = peer.torrent, peer.torrent.metainfo.info
     peer.talk.send_extended_handshake(
         OurExtensions(
-            names={METADATA: _METADATA_ID},
+            names={METADATA: _METADATA_ID} if _shows_info(torrent) else {},
             version=engine.config.identity.extended_version,
             reqq=REQQ,
             port=port,
             yourip=ip_address(peer.address.host).packed,
             upload_only=torrent.signals.said_complete or torrent.pieces.is_seed,
-            metadata_size=len(info.raw) or None,
+            metadata_size=len(info.raw) or None if _shows_info(torrent) else None,
             prefer_encryption=engine.config.encrypts.preferred,
         )
     )
     engine.due.touched.add(peer)
+
+
+def _shows_info(torrent: TorrentState) -> bool:
+    """Whether peers may have the info dictionary from us. As with libtorrent 2.1.1, not that of a private torrent."""
+    return not torrent.metainfo.info.private
 
 
 def tell_upload_only(engine: Engine, torrent: TorrentState) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bitarray import bitarray
 
-from anabranch.metainfo import Due, Hasher, is_right
+from anabranch.metainfo import Due, Hasher, MetainfoError, is_right
 from anabranch.model import BLOCK_SIZE, Geometry, StorageFailed
 from anabranch.picker import runs_in
 from anabranch.storage import PieceStorage, Sparse, TorrentStorage
@@ -35,10 +35,12 @@ class Verdict:
     Args:
         good: Its hash is right and all of it is written.
         digests: The digest of each block, where somebody may have to answer for it.
+        contradiction: It has one of the hashes that it must have and not the other: no content could have both.
     """
 
     good: bool
     digests: tuple[bytes, ...] = ()
+    contradiction: MetainfoError | None = None
 
 
 def finish_whole(piece: PieceStorage, view: memoryview, due: Due, testify: bool) -> Verdict:
@@ -53,7 +55,10 @@ def finish_whole(piece: PieceStorage, view: memoryview, due: Due, testify: bool)
     Raises:
         StorageFailed: it could not be written.
     """
-    good = is_right(view, due)
+    try:
+        good = is_right(view, due)
+    except MetainfoError as contradiction:
+        return Verdict(False, contradiction=contradiction)
     if good:
         piece.writev(0, [view])
         if not testify:
@@ -76,7 +81,10 @@ def finish_in_parts(piece: PieceStorage, parts: Sequence[Part], length: int, due
         piece.readinto(begin, view)
         hasher.update(view)
         digests.extend(_digest(view[at : at + BLOCK_SIZE]) for at in range(0, len(view), BLOCK_SIZE))
-    return Verdict(hasher.good(), tuple(digests))
+    try:
+        return Verdict(hasher.good(), tuple(digests))
+    except MetainfoError as contradiction:
+        return Verdict(False, contradiction=contradiction)
 
 
 def write_parts(piece: PieceStorage, parts: Sequence[Part]) -> None:

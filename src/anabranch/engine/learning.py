@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from hashlib import sha1, sha256
 from math import inf
 
-from anabranch.metainfo import Info, Magnet, Metainfo, PieceLayers, compose, where_found
-from anabranch.model import BLOCK_SIZE, Geometry, Priority, TorrentError, no_pieces
+from anabranch.metainfo import Info, Magnet, Metainfo, MetainfoError, PieceLayers, compose, safe_name, where_found
+from anabranch.model import BLOCK_SIZE, Geometry, InputRefused, Priority, TorrentError, no_pieces
 from anabranch.wire import METADATA, MetadataFetch, MetadataRequest, write_metadata
 
 from . import events, exchanging
@@ -24,7 +24,7 @@ from .hashing import HashExchange
 from .introducing import introduce
 from .opening import open_storage
 from .pieces import PieceTable
-from .stage import Closing, Dropped, Failed, Learning, Opening, follow
+from .stage import Failed, Learning, Opening, follow
 from .state import Checks, Holding, Peer, TorrentState
 
 
@@ -46,7 +46,7 @@ def placeholder(magnet: Magnet) -> Metainfo:
         info_hash=names[0],
         v1=magnet.v1,
         v2=magnet.v2,
-        name=magnet.name or names[0].hex(),
+        name=safe_name(magnet.name) if magnet.name else names[0].hex(),
         files=(),
         geometry=Geometry(0, BLOCK_SIZE),
         piece_hashes=b"",
@@ -99,6 +99,8 @@ def left(torrent: TorrentState, peer: Peer) -> None:
     """A peer is gone: what it was asked for is asked of others."""
     if isinstance(torrent.stage, Learning) and torrent.stage.fetch is not None:
         torrent.stage.fetch.left(peer)
+        torrent.stage.fetch.convicted.discard(peer)  # when it comes back it is another Peer
+    exchanging.left(torrent, peer)
 
 
 def look(engine: Engine, torrent: TorrentState, now: float) -> None:
@@ -125,19 +127,24 @@ def learn(engine: Engine, torrent: TorrentState, raw: bytes) -> None:
     before, data_path, draw = torrent.metainfo, torrent.data_path, engine.draw
 
     def job() -> Learned:
-        whole = compose(raw, trackers=before.trackers, webseeds=before.webseeds)
-        return read(Metainfo.parse(whole), data_path, draw)
+        metainfo = Metainfo.parse(compose(raw, trackers=before.trackers, webseeds=before.webseeds))
+        if metainfo.info.raw != raw:
+            raise MetainfoError("what has the torrent's hash is more than an info dictionary")
+        return read(metainfo, data_path, draw)
 
     _have_read(engine, torrent, job)
 
 
 def take_metainfo(engine: Engine, torrent: TorrentState, metainfo: Metainfo) -> None:
-    """The user gave the .torrent file of a torrent that is still learning."""
+    """The user gave the .torrent file of a torrent that is here: of use where peers would have to be asked."""
     stage = torrent.stage
-    if isinstance(stage, Learning) and not stage.reading:
+    if isinstance(stage, Learning) and stage.fetch is not None:
         torrent.stage = follow(stage, replace(stage, reading=True))
         data_path, draw = torrent.data_path, engine.draw
         _have_read(engine, torrent, lambda: read(metainfo, data_path, draw))
+    else:
+        exchanging.take_layers(engine, torrent, metainfo.layers)
+        engine.turn.outbox("layers taken", torrent, engine.network.post, go_on, engine, torrent)
 
 
 def read(metainfo: Metainfo, data_path: str, draw: Callable[[int], int]) -> Learned:
@@ -161,19 +168,31 @@ def _have_read(engine: Engine, torrent: TorrentState, job: Callable[[], Learned]
 
 def _useless(engine: Engine, torrent: TorrentState, error: BaseException) -> None:
     """The hash is right, and yet nothing can be made of it: no other copy would be better."""
-    if isinstance(torrent.stage, Closing | Dropped):
+    stage = torrent.stage
+    if not isinstance(stage, Learning) or stage.fetch is None:
         return
     known = error if isinstance(error, TorrentError) else TorrentError(f"unexpected {type(error).__name__}: {error}")
-    torrent.stage = follow(torrent.stage, Failed(known, inf))
-    engine.tell(events.Failed(torrent.info_hash, known))
+    torrent.stage = follow(stage, Failed(known, inf))
+    for signal in (torrent.signals.got_info, torrent.signals.checked, torrent.signals.complete):
+        engine.turn.outbox("signal fail", signal, signal.fail, known)
+    for peer in torrent.swarm.peers.values():
+        engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "the torrent cannot be used")
+    engine.tell(events.Failed(torrent.info_hash, known, final=True))
     engine.tell(events.StageChanged(torrent.info_hash, "failed"))
 
 
 def _begin(engine: Engine, torrent: TorrentState, found: Learned) -> None:
     stage = torrent.stage
-    if not isinstance(stage, Learning):
+    if not isinstance(stage, Learning) or stage.fetch is None:  # the file and the peers were both read
+        exchanging.take_layers(engine, torrent, found.metainfo.layers)
+        go_on(engine, torrent)
         return
     engine.directory.remove(torrent)
+    twin = engine.directory.find(found.metainfo.info.swarm_hashes)
+    if twin is not None:
+        _useless(engine, torrent, InputRefused(f"this torrent is here already, as {twin.info_hash}"))
+        return
+    wanted = torrent.worth.when_known
     torrent.metainfo = found.metainfo
     torrent.pieces, torrent.worth, torrent.exchange = found.pieces, found.worth, found.exchange
     geometry = found.pieces.geometry
@@ -181,7 +200,7 @@ def _begin(engine: Engine, torrent: TorrentState, found: Learned) -> None:
     torrent.disk.checks = Checks(no_pieces(geometry.piece_count))
     torrent.disk.dirty = True
     engine.directory.add(torrent)
-    if stage.wanted:
+    if wanted:
         select(torrent, stage.select)
     for peer in list(torrent.swarm.peers.values()):
         _tell(engine, peer)
@@ -195,8 +214,8 @@ def go_on(engine: Engine, torrent: TorrentState) -> None:
     """Open the storage, once there is something to verify pieces by."""
     if not isinstance(torrent.stage, Learning) or torrent.stage.fetch is not None:
         return
+    exchanging.look(engine, torrent, engine.clock())
     if exchanging.needed(torrent):
-        exchanging.look(engine, torrent, engine.clock())
         return
     torrent.stage = follow(torrent.stage, Opening())
     engine.tell(events.StageChanged(torrent.info_hash, "opening"))
@@ -208,7 +227,8 @@ def want_when_known(torrent: TorrentState) -> bool:
     stage = torrent.stage
     if not isinstance(stage, Learning) or stage.fetch is None:
         return False
-    torrent.stage = replace(stage, wanted=True)
+    torrent.worth.when_known = True
+    torrent.disk.dirty = True
     return True
 
 

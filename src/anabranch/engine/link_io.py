@@ -19,6 +19,7 @@ from anabranch.wire import Event, Handshake
 
 from . import dialing, membership, receiving, serving
 from .candidates import Candidate
+from .chatter import MOST_SILENCES
 from .engine import Engine
 from .handshaking import Handshaking
 from .membership import Met
@@ -236,15 +237,18 @@ class SocketLink:
                 return
         came = flow.down.total
         views = talk.landing(allowance) if _CAN_SCATTER else []
-        if views:
-            count = self._sock.recvmsg_into(views)[0]
-        else:
-            count = self._sock.recv_into(host.plain[:allowance])
+        count = 0
+        try:
+            if views:
+                count = self._sock.recvmsg_into(views)[0]
+            else:
+                count = self._sock.recv_into(host.plain[:allowance])
+        finally:
+            if bucket.limited:
+                bucket.give_back(allowance - count, now)
         if count == 0:
             self.close("closed by the peer")
             return
-        if bucket.limited:
-            bucket.give_back(allowance - count, now)
         now = host.engine.clock()
         self._hear(peer, talk.landed(count, now) if views else talk.receive(host.plain[:count], now))
         self._mind_chatter(peer, count, came)
@@ -252,8 +256,10 @@ class SocketLink:
     def _mind_chatter(self, peer: Peer, count: int, came: int) -> None:
         """Listen no more for a while to a peer that says much and gives little; *came* was its payload before."""
         blocks = peer.flow.down.total - came
-        silence = peer.profile.chatter.heard(max(count - blocks, 0), blocks, self._host.engine.clock())
+        silence = peer.profile.chatter.heard(count - blocks, blocks, self._host.engine.clock())
         if silence and not self._closed and self._pause is None:
+            if peer.profile.chatter.silences > MOST_SILENCES and not (peer.flow.down.total or peer.flow.up.total):
+                raise PeerFault("says much, and neither gives nor takes anything")
             self._read(False)
             self._pause = self._host.later(silence, self._rested)
 
@@ -285,9 +291,12 @@ class SocketLink:
                     if self._send_pause is None:
                         self._send_pause = self._host.later(_pause(bucket, now), self._send_rested)
                     return
-            count = self._push(talk.outgoing(allowance))
-            if limited:
-                bucket.give_back(allowance - count, now)
+            count = 0
+            try:
+                count = self._push(talk.outgoing(allowance))
+            finally:
+                if limited:
+                    bucket.give_back(allowance - count, now)
             if count:
                 payload = talk.sent(count, now)
                 if payload:

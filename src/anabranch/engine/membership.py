@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from anabranch.model import Address, InfoHash, PeerFault, no_pieces
 from anabranch.wire import ByteTransform, Connection, Handshake
 
-from . import availability, events, learning, unchoking
+from . import availability, events, exchanging, learning, unchoking
 from .asking import ask_idle, give_back
 from .candidates import Candidate
-from .chatter import Chatter
+from .chatter import UNKNOWN_PIECES, Chatter
 from .directory import names_of
 from .doorkeeping import least_useful
 from .engine import Engine
@@ -110,7 +110,7 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
         address=address,
         profile=Profile(
             theirs.peer_id,
-            Chatter(table.geometry.piece_count, now),
+            Chatter(table.geometry.piece_count if table.learned else UNKNOWN_PIECES, now),
             v2=theirs.v2 or theirs.info_hash != torrent.metainfo.info.v1,
         ),
         outgoing=outgoing,
@@ -184,4 +184,5 @@ def of_no_use(engine: Engine, peer: Peer) -> bool:
         and peer.has_all
         and peer.torrent.pieces.is_seed
         and not peer.talk.pending
+        and not exchanging.of_use(peer.torrent, peer, engine.clock())
     )

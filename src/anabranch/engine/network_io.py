@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 from anabranch.model import Address
 from anabranch.net import dial
@@ -127,13 +126,13 @@ class NetworkThread:
 
     def announce(self, last: Announce) -> None:
         """See Network."""
-        self.call(partial(self._announcer.start, last=True), last)
+        self.call(self._announcer.tell, last)
 
     def finish_announces(self, timeout: float) -> None:
         """Wait until the trackers know what they should, or have had their time."""
-        idle = threading.Event()
-        self.call(self._announcer.when_idle, idle.set)
-        idle.wait(timeout)
+        told = threading.Event()
+        self.call(self._announcer.when_told, told.set)
+        told.wait(timeout)
 
     def stop(self, timeout: float) -> bool:
         """End the loop and close what is open. Says whether the thread ended in time."""

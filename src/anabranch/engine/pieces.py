@@ -28,8 +28,8 @@ class PieceTable:
         self.complete: bitarray = no_pieces(count)
         self.known: bitarray = no_pieces(count)
         self.worth = bytearray(count)  # Priority of each piece
-        self.availability = array("H", bytes(2 * count))  # peers that have it, those with everything left out
-        self.seeds = 0  # peers that have everything
+        self.availability = array("h", bytes(2 * count))  # peers that have it beside the seeds, less seeds that lost it
+        self.seeds = 0  # peers that have everything, or had it
         self.order = PieceOrder(count, draw)
         self.begun: dict[int, PieceProgress] = {}
         self.busy: set[int] = set()  # being hashed or written

@@ -44,7 +44,7 @@ from .finishing import finish, write_stretch
 from .state import Peer
 
 _REST = 1.0  # seconds after a reject in which the peer is asked for nothing: it would go on as fast as the line allows
-_MOST_WASTE = 64 * 1024 * 1024  # bytes nobody asked for that a peer may send, beyond what was of use
+_MOST_WASTE = 2 * 1024 * 1024  # bytes nobody asked for that a peer may send, beyond what was of use
 
 
 def take(engine: Engine, peer: Peer, events: Sequence[Event], now: float) -> None:
@@ -136,6 +136,8 @@ def _unwanted(engine: Engine, peer: Peer, event: CancelledBlock | UnexpectedBloc
     peer.flow.down.add(event.length, now)
     if isinstance(event, CancelledBlock):
         peer.flow.asked_at = now  # late, but an answer
+    else:
+        peer.profile.chatter.credit(-event.length)
     _waste(peer, event.length)
     if isinstance(event, UnexpectedBlock) and peer.flow.wasted > _MOST_WASTE + peer.flow.down.total // 2:
         raise PeerFault(f"sent {peer.flow.wasted} bytes that nobody asked for")

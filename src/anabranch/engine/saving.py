@@ -13,6 +13,7 @@ from anabranch.model import InputRefused, Priority, bitfield_from
 from anabranch.storage import SavedTorrent, SessionKey
 
 from .adding import prefer
+from .directory import names_of
 from .engine import Engine
 from .state import TorrentState
 
@@ -28,7 +29,7 @@ def picture(torrent: TorrentState, *, stopped: bool) -> SavedTorrent:
     """What is to be remembered now. Of unfinished pieces only when it is *stopped*: later it would not be true."""
     return SavedTorrent(
         metainfo=torrent.metainfo.raw,
-        priorities=tuple(int(priority) for priority in torrent.worth.of_file),
+        priorities=_priorities(torrent),
         downloading_allowed=torrent.policy.download,
         uploading_allowed=torrent.policy.upload,
         uploaded=torrent.totals.uploaded,
@@ -36,6 +37,13 @@ def picture(torrent: TorrentState, *, stopped: bool) -> SavedTorrent:
         added=torrent.totals.added,
         partial=partial_pieces(torrent) if stopped else {},
     )
+
+
+def _priorities(torrent: TorrentState) -> tuple[int, ...]:
+    """Each file's; while files are not known a single one, if what the link names is to be downloaded."""
+    if torrent.worth.when_known:
+        return (int(Priority.NORMAL),)
+    return tuple(int(priority) for priority in torrent.worth.of_file)
 
 
 def partial_pieces(torrent: TorrentState) -> dict[int, bytes]:
@@ -112,7 +120,7 @@ def take_resume(torrent: TorrentState, data: bytes) -> bitarray:
         said = decode(data)
         if not isinstance(said, dict) or said.get(b"format") != _FORMAT:
             raise InputRefused("this is not resume data of anabranch")
-        if said.get(b"info hash") != bytes(torrent.info_hash):
+        if said.get(b"info hash") not in names_of(torrent):
             raise InputRefused("the resume data belong to another torrent")
         complete = bitfield_from(_bytes(said[b"complete"]), count)
         partial = said[b"partial"]

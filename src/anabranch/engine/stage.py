@@ -19,13 +19,11 @@ class Learning:
     Args:
         fetch: The info dictionary on its way; None once it is here and piece hashes are missing.
         select: Files that the magnet link selects (BEP 53), as inclusive ranges; None for all.
-        wanted: All of it, or what is selected, is to be downloaded as soon as there are files.
         reading: The info dictionary has come and a worker reads it.
     """
 
     fetch: MetadataFetch | None
     select: tuple[tuple[int, int], ...] | None = None
-    wanted: bool = False
     reading: bool = False
 
 
@@ -54,9 +52,11 @@ class Live:
 class Failed:
     """The disk said no: nothing is asked or served until *retry_at*, when what failed is repeated.
 
+    Or nothing can be made of the torrent: that is for good.
+
     Args:
-        error: What the disk said.
-        retry_at: When to repeat it.
+        error: What the disk said, or is wrong with the torrent.
+        retry_at: When to repeat it; infinity for never.
         tried: It is being repeated, or was and went through.
     """
 

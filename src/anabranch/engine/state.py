@@ -110,6 +110,7 @@ class Peer:
     has: bitarray
     candidate: Candidate | None
     has_all: bool = False
+    among_seeds: bool = False  # counted as having everything, less what it has lost since
     counted: int = 0  # pieces below this one are in the availability
     window: RequestWindow = field(default_factory=RequestWindow)
     serving: Serving = field(default_factory=Serving)

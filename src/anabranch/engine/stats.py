@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from anabranch.model import Address, InfoHash
 
@@ -52,6 +53,7 @@ class TorrentStats:
         name: The torrent's name.
         stage: "learning", "opening", "checking", "live", "failed", "closing" or "dropped".
         error: Why it failed, else "".
+        final: It failed for good: nothing can be made of it.
         length: All content.
         wanted: Pieces' bytes that are wanted or were, complete ones included.
         wanted_left: Of the wanted pieces, bytes not verified yet.
@@ -71,6 +73,7 @@ class TorrentStats:
     name: str
     stage: str
     error: str
+    final: bool
     length: int
     wanted: int
     wanted_left: int
@@ -108,6 +111,7 @@ def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
         name=torrent.metainfo.info.name,
         stage=type(stage).__name__.lower(),
         error=str(stage.error) if isinstance(stage, Failed) else "",
+        final=isinstance(stage, Failed) and stage.retry_at == inf,
         length=geometry.content,
         wanted=length_in(geometry, wanted),
         wanted_left=length_in(geometry, wanted & ~table.complete) if table.missing_wanted else 0,
@@ -122,7 +126,7 @@ def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
         rate_down=sum(peer.flow.down.rate(now) for peer in peers),
         rate_up=sum(peer.flow.up.rate(now) for peer in peers),
         peers=len(peers),
-        seeds=table.seeds,
+        seeds=sum(peer.has_all for peer in peers),
         half_open=swarm.dialing,
         candidates=len(swarm.candidates),
         at=now,

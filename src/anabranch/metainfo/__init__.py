@@ -2,7 +2,7 @@
 
 from .create_io import CREATOR, create
 from .errors import CreateCancelled, MetainfoError
-from .files import FileEntry
+from .files import FileEntry, safe_name
 from .found_io import where_found
 from .hashing import Due, Hasher, due_of, is_right
 from .info import Info
@@ -35,5 +35,6 @@ __all__ = [
     "load",
     "names_no_file",
     "printable",
+    "safe_name",
     "where_found",
 ]

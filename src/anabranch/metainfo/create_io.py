@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from io import FileIO
 from itertools import islice
 from queue import SimpleQueue
 from threading import Event
+from typing import TYPE_CHECKING
 
 from anabranch.model import VERSION
 
@@ -24,6 +24,9 @@ from .layout import MAX_FOLDERS, VERSIONS, Layout, Run, Version, choose_piece_le
 from .metainfo import compose
 from .paths import printable
 from .walk_io import content_of, is_unchanged
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 CREATOR = f"anabranch/{VERSION}"
 
@@ -122,6 +125,8 @@ class _Hasher:
 
     def hash_all(self, progress: Callable[[int, int], None], check: Callable[[], None]) -> TorrentDigests:
         """The hashes of all pieces. Raises MetainfoError, and whatever *check* raises."""
+        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait  # readers start faster without
+
         digests = TorrentDigests(self._layout)
         threads = min(os.cpu_count() or 1, _MAX_THREADS)
         for _ in range(threads):

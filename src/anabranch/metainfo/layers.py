@@ -120,6 +120,12 @@ class PieceLayers:
             self._incomplete.discard(root)
         return [start + first + at for start in tree.starts for at in range(count)]
 
+    def add(self, known: Mapping[bytes, bytes]) -> None:
+        """Take whole layers by their root, as in Metainfo: they have been checked."""
+        for root in self._incomplete & known.keys():
+            self._trees[root].fill(known[root])
+            self._incomplete.discard(root)
+
     def answer(self, root: bytes, base_layer: int, first: int, length: int, proof_layers: int) -> bytes | None:
         """The hashes that a peer asks for, with their proof; None if it cannot have them.
 
@@ -172,6 +178,11 @@ class _Tree:
         if place // MOST_ASKED in self.missing:
             return None
         return bytes(self.layer[place * DIGEST_LENGTH : (place + 1) * DIGEST_LENGTH])
+
+    def fill(self, layer: bytes) -> None:
+        """Take all piece hashes at once."""
+        self.layer[:] = layer
+        self.missing.clear()
 
     def wanted(self, stretch: int) -> Wanted:
         """The request for a stretch, with all of its proof: then no answer depends on what else is known."""

@@ -1,0 +1,111 @@
+"""`python -m anabranch.testing`: press a client with hostile peers, from a program of their own.
+
+It only ever connects to the one victim that it is given; what it does is meant for clients of one's own.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from contextlib import ExitStack, suppress
+from ipaddress import ip_address
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from anabranch.metainfo import load
+from anabranch.model import TorrentError, split_host_port
+
+from .content_io import content_in
+from .kinds import KINDS
+from .peers_io import HostilePeer
+
+_DESCRIPTORS = 8192  # a crowd needs them
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def commands() -> None:
+    """Hostile peers, to press your own client with."""
+
+
+@commands.command("list")
+def list_kinds() -> None:
+    """Show every kind and what it does."""
+    width = max(map(len, KINDS))
+    for name, attack in KINDS.items():
+        click.echo(f"{name:{width}}  {attack.about}")
+
+
+@commands.command()
+@click.argument("kinds", metavar="KIND...", nargs=-1, required=True)
+@click.option("--victim", metavar="HOST:PORT", help="Whom to dial. Without it they only listen.")
+@click.option("--torrent", metavar="FILE", required=True, type=click.Path(exists=True, dir_okay=False))
+@click.option(
+    "--from", "host", metavar="ADDR", default="127.0.0.1", help="The first one's address; the next has the next."
+)
+@click.option("--data", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Where right data are.")
+@click.option("--seconds", type=click.FloatRange(min=0), help="End after so long; otherwise with Ctrl-C.")
+@click.option("--seed", type=int, default=0, help="Another number draws other bytes.")
+def attack(
+    kinds: tuple[str, ...],
+    victim: str | None,
+    torrent: str,
+    host: str,
+    data: str | None,
+    seconds: float | None,
+    seed: int,
+) -> None:
+    """Attack in the ways of KIND..., or in "all" of them, each from an address of its own.
+
+    Prints where each listens, and at the end a line about what became of it.
+    """
+    names = [name for kind in kinds for name in (KINDS if kind == "all" else (kind,))]
+    if unknown := [name for name in names if name not in KINDS]:
+        raise click.UsageError(f"there is no kind {unknown[0]!r}; `list` shows all")
+    try:
+        target = split_host_port(victim) if victim is not None else None
+        first = ip_address(host)
+        metainfo = load(torrent)
+    except (TorrentError, ValueError) as bad:
+        raise click.UsageError(str(bad)) from bad
+    content = content_in(metainfo.info, Path(data)) if data is not None else None
+    _raise_descriptors()
+    over = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        over.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    with ExitStack() as stack:
+        peers = [
+            stack.enter_context(
+                HostilePeer(name, metainfo, host=str(first + place), victim=target, content=content, seed=seed)
+            )
+            for place, name in enumerate(names)
+        ]
+        for peer in peers:
+            click.echo(f"{peer.kind} listens on {peer.address}")
+        sys.stdout.flush()
+        over.wait(seconds)
+    for peer in peers:
+        click.echo(_told(peer))
+
+
+def _told(peer: HostilePeer) -> str:
+    endings = ", ".join(f"{count} {how}" for how, count in peer.endings.most_common()) or "none ended"
+    return (
+        f"{peer.kind} at {peer.address.host}: {peer.connections} connections ({endings}), "
+        f"{peer.sent} bytes sent, {peer.heard} heard"
+    )
+
+
+def _raise_descriptors() -> None:
+    with suppress(ImportError, ValueError, OSError):  # not everywhere, and not for everybody
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

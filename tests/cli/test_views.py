@@ -1,0 +1,47 @@
+"""What is said of a torrent in one line, and where remarks go."""
+
+from __future__ import annotations
+
+import pytest
+
+from anabranch.cli.views import JsonView, PlainView, Row, sentence
+from anabranch.model import InfoHash
+
+
+def row(stage: str, state: str, *, total: int = 0, done: int = 0, peers: int = 0) -> Row:
+    share = done / total if total else 0.0
+    return Row(InfoHash(bytes(20)), "album", state, stage, done, total, share, 0.0, 0.0, peers, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [
+        (row("learning", "no peers"), "album: waiting for metadata, no peers"),
+        (row("learning", "metadata", peers=2), "album: waiting for metadata, 2 peers"),
+        (row("learning", "hashes", total=9, peers=1), "album: waiting for piece hashes, 1 peer"),
+        (row("live", "waiting", total=200, done=50, peers=1), "album: 25% of 200 B, 1 peer, waiting"),
+        (row("failed", "failed"), "album: failed"),
+    ],
+)
+def test_a_torrent_is_told_in_one_line(shown: Row, said: str) -> None:
+    """No share of what is not known."""
+    assert sentence(shown) == said
+
+
+def test_a_torrent_that_is_learned_at_once_is_no_news(capsys: pytest.CaptureFixture[str]) -> None:
+    """Like one of a .torrent file; checking is."""
+    view = PlainView(quiet=False)
+    view.draw([row("learning", "no peers")])
+    view.draw([row("opening", "opening", total=9)])
+    view.draw([row("live", "waiting", total=9)])
+    assert capsys.readouterr().err == ""
+    view.draw([row("checking", "checking", total=9)])
+    assert capsys.readouterr().err.startswith("album: checked")
+
+
+def test_a_remark_is_no_result(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines of text go to stderr, unless quiet; programs are told in events only."""
+    for view in (PlainView(quiet=False), PlainView(quiet=True), JsonView()):
+        view.remark("by the way")
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "by the way\n")

@@ -1,0 +1,589 @@
+"""Which tracker is told what, and when, in virtual time; no tracker is asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
+from random import Random
+
+import pytest
+
+from anabranch.engine import announcing, events
+from anabranch.engine.announcing import AT_ONCE, FLOOR, PER_URL, Announce, Tiers
+from anabranch.engine.stage import Checking, Failed, Live
+from anabranch.engine.state import TorrentState
+from anabranch.engine.wanting import allow_download, allow_upload
+from anabranch.metainfo import Magnet
+from anabranch.model import Address, InfoHash, InfoHashV2
+from anabranch.tracker import AnnounceReply, AnnounceRequest, Event, FaultKind, TrackerFault
+from engine.remotes import Remote
+from engine.rig import Clock, Node, until
+from engine.samples import Faults, Held, PlainStorage, Sample, sample
+
+PORT = 6881
+ONE, TWO, THREE = "http://one.example/a", "http://two.example/a", "udp://three.example:80"
+PLAIN = sample(pieces=4, blocks=1)
+DOWN = TrackerFault(FaultKind.NETWORK, "refused")
+
+
+def tracked(*tiers: Sequence[str], content: Sample = PLAIN, private: bool = False) -> Sample:
+    """A torrent with these trackers."""
+    metainfo = content.metainfo
+    info = replace(metainfo.info, private=private)
+    return Sample(replace(metainfo, info=info, trackers=tuple(map(tuple, tiers))), content.content)
+
+
+SIMPLE = tracked([ONE])
+
+
+def live(content: Sample = SIMPLE, **config: object) -> tuple[Node, Clock, TorrentState]:
+    """Somebody who has nothing yet and wants everything."""
+    node = Node(clock := Clock(), **config)  # type: ignore[arg-type]  # whatever Config takes
+    torrent = node.add(content)
+    node.settle()
+    return node, clock, torrent
+
+
+def due(node: Node, under_way: Sequence[str] = (), leaving: Sequence[announcing.Farewell] = ()) -> list[Announce]:
+    with node.engine.turn:
+        return announcing.take(node.engine, node.engine.clock(), PORT, under_way, leaving)
+
+
+def only(node: Node) -> Announce:
+    """The one announce that is due."""
+    [one] = due(node)
+    return one
+
+
+def told(node: Node, one: Announce, interval: int = 1800, **reply: object) -> None:
+    with node.engine.turn:
+        announcing.told(node.engine, one, AnnounceReply(interval, **reply))  # type: ignore[arg-type]  # its fields
+
+
+def failed(node: Node, one: Announce, fault: TrackerFault = DOWN) -> None:
+    with node.engine.turn:
+        announcing.failed(node.engine, one, fault)
+
+
+def begun(content: Sample = SIMPLE, **config: object) -> tuple[Node, Clock, TorrentState]:
+    """The same, and its first tracker knows of it."""
+    node, clock, torrent = live(content, **config)
+    told(node, only(node))
+    return node, clock, torrent
+
+
+def fetched(node: Node, clock: Clock, torrent: TorrentState, content: Sample = PLAIN) -> None:
+    """Download all of it."""
+    Remote(node, torrent, content)
+    until(clock, node, lambda: torrent.signals.complete.is_set, 10)
+
+
+def farewells(node: Node) -> list[AnnounceRequest]:
+    """What was said of leaving since this was asked last."""
+    said = [one.request for one in node.loop.announced]
+    node.loop.announced.clear()
+    return said
+
+
+# What is told.
+
+
+def test_who_comes_says_so_and_what_it_lacks() -> None:
+    """The first announce of a torrent that is live, for which the network thread is woken."""
+    node, _, torrent = live()
+    assert node.loop.asked_to_dial
+    assert only(node).request == AnnounceRequest(
+        info_hash=torrent.info_hash,
+        peer_id=node.engine.peer_id,
+        port=PORT,
+        left=torrent.pieces.geometry.total,
+        event=Event.STARTED,
+        numwant=200,
+        key=int.from_bytes(node.engine.peer_id[-4:], "big"),
+        supports_encryption=True,
+    )
+
+
+def test_who_does_not_know_yet_what_it_lacks_says_a_very_large_number() -> None:
+    """Some trackers take -1 for an error, and 0 for a seed. Both names of a hybrid are announced at once."""
+    node = Node(Clock())
+    magnet = Magnet(v1=PLAIN.info_hash, v2=InfoHashV2(b"2" * 32), trackers=(ONE,))
+    node.prepare(PLAIN, source=magnet)
+    node.settle()
+    requests = [one.request for one in due(node)]
+    assert [request.info_hash for request in requests] == [PLAIN.info_hash, InfoHash(b"2" * 20)]
+    assert {(request.left, request.event) for request in requests} == {(2**63 - 1, Event.STARTED)}
+
+
+def test_what_moved_since_we_began_is_told() -> None:
+    """What an earlier run moved was told then."""
+    node = Node(clock := Clock())
+    torrent = node.add(SIMPLE)
+    torrent.totals.downloaded, torrent.totals.uploaded = 5000, 700
+    node.settle()
+    told(node, only(node))
+    torrent.totals.downloaded += 30
+    torrent.totals.uploaded += 4
+    torrent.totals.corrupt += 2
+    torrent.totals.wasted += 3
+    clock.now += 1800
+    request = only(node).request
+    assert (request.downloaded, request.uploaded, request.corrupt, request.redundant) == (30, 4, 2, 3)
+    assert request.event is Event.NONE
+
+
+def test_encryption_is_told_as_it_is_wanted() -> None:
+    """Trackers may choose peers by it."""
+    for encryption, supported, required in [("off", False, False), ("allow", True, False), ("require", True, True)]:
+        node, _, _ = live(encryption=encryption)
+        request = only(node).request
+        assert (request.supports_encryption, request.requires_encryption) == (supported, required)
+
+
+def test_peers_are_asked_for_only_by_who_would_dial_them() -> None:
+    """Neither by a client that does not dial, nor for a torrent that is paused."""
+    node, _, _ = live(dial_peers=False)
+    assert only(node).request.numwant == 0
+    node, _, torrent = live()
+    with node.engine.turn:
+        allow_download(node.engine, torrent, False)
+        allow_upload(node.engine, torrent, False)
+    assert only(node).request.numwant == 0
+
+
+def test_the_tracker_s_word_for_us_is_said_to_it_again() -> None:
+    """Until it gives another one."""
+    node, clock, _ = live()
+    told(node, only(node), tracker_id=b"four")
+    for given, said in [(b"", b"four"), (b"five", b"four"), (b"", b"five")]:
+        clock.now += 1800
+        one = only(node)
+        assert one.request.tracker_id == said
+        told(node, one, tracker_id=given)
+
+
+def test_trackers_may_be_left_out_altogether() -> None:
+    """--no-trackers."""
+    node, _, torrent = live(disable_trackers=True)
+    assert due(node) == []
+    node.drop(torrent)
+    node.settle()
+    assert farewells(node) == []
+
+
+# What comes of it.
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_peers_become_candidates(private: bool) -> None:
+    """Those of a private torrent, too: there, trackers are all there is. People are told how many."""
+    node, _, torrent = live(tracked([ONE], private=private))
+    node.told()
+    address = Address("203.0.113.5", 6881)
+    told(node, only(node), peers=(address,), seeders=3, leechers=None)
+    candidate = torrent.swarm.candidates.get(address)
+    assert candidate is not None
+    assert candidate.sources == {"tracker"}
+    node.settle()
+    assert node.told() == [events.TrackerReplied(torrent.info_hash, "http://one.example", 1, 3, None)]
+    assert node.loop.asked_to_dial
+
+
+@pytest.mark.parametrize(
+    ("url", "told_of_it"),
+    [
+        ("http://tracker.example/secret/announce", "http://tracker.example"),
+        ("http://tracker.example:8080?passkey=secret", "http://tracker.example:8080"),
+        ("https://me:secret@tracker.example/announce#secret", "https://tracker.example"),
+        ("udp://tracker.example:6969/secret", "udp://tracker.example:6969"),
+        ("wss://tracker.example/secret", "wss://tracker.example"),
+        ("secret", "not a URL"),
+        ("http://[secret/announce", "not a URL"),
+    ],
+)
+def test_nobody_is_told_a_passkey(url: str, told_of_it: str) -> None:
+    """It stands in the path, in the query, in the login."""
+    assert announcing.shown(url) == told_of_it
+
+
+# When.
+
+
+@pytest.mark.parametrize(
+    ("interval", "least", "pause"), [(1800, None, 1800), (0, None, FLOOR), (900, 1200, 1200), (5, 20, FLOOR)]
+)
+def test_trackers_are_asked_again_when_they_want_it(interval: int, least: int | None, pause: float) -> None:
+    """By the longer of the two intervals, and never more than once a minute."""
+    node, clock, _ = live()
+    told(node, only(node), interval, min_interval=least)
+    clock.now += pause - 1
+    assert due(node) == []
+    clock.now += 1
+    assert only(node).request.event is Event.NONE
+
+
+def test_a_clock_that_jumps_makes_one_announce_due() -> None:
+    """A machine that slept for ten days does not catch up on what it missed."""
+    node, clock, _ = begun()
+    clock.now += 864_000
+    told(node, only(node))
+    assert due(node) == []
+
+
+def test_completion_is_told_at_once_and_once() -> None:
+    """Trackers count it. What is checked and fetched again later was complete before."""
+    node, clock, torrent = begun()
+    fetched(node, clock, torrent)
+    one = only(node)
+    assert (one.request.event, one.request.left) == (Event.COMPLETED, 0)
+    assert one.request.downloaded == PLAIN.geometry.total
+    told(node, one)
+    assert due(node) == []
+    with node.engine.turn:
+        torrent.totals.downloaded += 16384
+        announcing.completed(node.engine, torrent)
+    assert due(node) == []
+    clock.now += 1800
+    assert only(node).request.event is Event.NONE
+
+
+def test_a_completion_is_not_lost_while_the_tracker_is_being_asked() -> None:
+    """It is told right after the answer, and after a failure when the tracker is asked again."""
+    node, clock, torrent = live()
+    first = only(node)
+    fetched(node, clock, torrent)
+    assert due(node) == []
+    told(node, first)
+    one = only(node)
+    assert one.request.event is Event.COMPLETED
+    failed(node, one)
+    clock.now += 2 * FLOOR
+    assert only(node).request.event is Event.COMPLETED
+
+
+def test_a_completion_does_not_wake_trackers_that_want_to_be_left_alone() -> None:
+    """Those that failed have their pause."""
+    node, clock, torrent = begun()
+    clock.now += 1800
+    failed(node, only(node), TrackerFault(FaultKind.REFUSED, "no", retry_in=7200.0))
+    fetched(node, clock, torrent)
+    clock.now += 7000
+    assert due(node) == []
+
+
+def test_who_had_everything_completes_nothing() -> None:
+    """A seed only starts and stops."""
+    node = Node(clock := Clock())
+    torrent = node.add(SIMPLE, Held(SIMPLE))
+    node.settle()
+    one = only(node)
+    assert (one.request.event, one.request.left) == (Event.STARTED, 0)
+    told(node, one)
+    clock.now += 1800
+    told(node, one := only(node))
+    assert one.request.event is Event.NONE
+    with node.engine.turn:
+        torrent.totals.downloaded += 100  # a piece was found broken, and fetched again
+        announcing.completed(node.engine, torrent)
+    assert due(node) == []
+    node.drop(torrent)
+    node.settle()
+    assert [one.event for one in farewells(node)] == [Event.STOPPED]
+
+
+def test_who_checks_or_has_failed_is_silent_until_it_is_live() -> None:
+    """It neither has anything to give nor takes anything."""
+    node = Node(clock := Clock())
+    home = PlainStorage(faults := Faults())
+    home.hold(PLAIN, range(4))
+    node.disk.held = True
+    torrent = node.add(SIMPLE, home)
+    node.settle()
+    assert due(node) == []
+    node.disk.held = False
+    node.disk.run_one()
+    node.disk.held = True
+    node.settle()
+    assert isinstance(torrent.stage, Checking)
+    assert due(node) == []
+    node.disk.held = False
+    node.settle()
+    assert isinstance(torrent.stage, Live)
+    told(node, one := only(node))
+    assert one.request.left == 0
+    faults.always.add("read")
+    with node.engine.turn:
+        torrent.stage = Failed(DOWN, clock.now + 5000)
+    clock.now += 1800
+    assert due(node) == []
+    faults.forgive()
+    with node.engine.turn:
+        torrent.stage = Failed(DOWN, clock.now)
+    until(clock, node, lambda: isinstance(torrent.stage, Live), 60)
+    assert only(node).request.event is Event.NONE
+
+
+# Whom.
+
+
+def test_trackers_are_tried_in_order_and_who_answers_is_the_first_of_its_tier() -> None:
+    """BEP 12: the first tier's one after the other, then the next tier."""
+    node, clock, _ = live(tracked([ONE, TWO], [THREE]))
+    [tiers] = {one.tiers for one in due(node)}
+    tiers.busy = False
+    first, second = (tracker.url for tracker in tiers.tiers[0])
+    with node.engine.turn:
+        node.engine.due.announces.put(tiers, clock.now)
+    asked = []
+    for _ in range(3):
+        one = only(node)
+        asked.append(one.tracker.url)
+        if one.tracker.url == THREE:
+            told(node, one)
+        else:
+            failed(node, one)
+    assert asked == [first, second, THREE]
+    assert due(node) == []
+    clock.now += 1800
+    failed(node, one := only(node))
+    assert one.tracker.url == first
+    told(node, one := only(node))
+    assert one.tracker.url == second
+    assert [tracker.url for tracker in tiers.tiers[0]] == [second, first]
+    clock.now += 1800
+    assert only(node).tracker.url == second
+
+
+def test_not_everybody_asks_the_same_tracker_of_a_tier() -> None:
+    """BEP 12: a tier is shuffled when it is read; tiers stay in their order."""
+    first = Counter[str]()
+    for number in range(50):
+        node = Node(Clock(), number)
+        node.add(tracked([ONE, TWO], [THREE]))
+        node.settle()
+        first[only(node).tracker.url] += 1
+    assert first[ONE] > 10
+    assert first[TWO] > 10
+    assert not first[THREE]
+
+
+def test_w34_a_tracker_that_fails_has_longer_and_longer_pauses() -> None:
+    """2, 4, 8, 8 minutes; a success begins anew. It is told which one and why."""
+    node, clock, torrent = live()
+    node.told()
+    for minutes in (2, 4, 8, 8):
+        failed(node, only(node))
+        clock.now += 60 * minutes - 1
+        assert due(node) == []
+        clock.now += 1
+    node.settle()
+    assert node.told() == [events.TrackerFailed(torrent.info_hash, "http://one.example", "refused")] * 4
+    told(node, only(node))
+    clock.now += 1800
+    failed(node, only(node))
+    clock.now += 120
+    assert only(node).request.event is Event.NONE
+
+
+@pytest.mark.parametrize(("retry_in", "pause"), [(30.0, 120.0), (3600.0, 3600.0)])
+def test_a_tracker_may_say_when_it_wants_to_be_asked_again(retry_in: float, pause: float) -> None:
+    """BEP 31; not sooner than we would."""
+    node, clock, _ = live()
+    failed(node, only(node), TrackerFault(FaultKind.REFUSED, "busy", retry_in=retry_in))
+    clock.now += pause - 1
+    assert due(node) == []
+    clock.now += 1
+    assert due(node)
+
+
+@pytest.mark.parametrize(
+    "fault", [TrackerFault(FaultKind.REFUSED, "go away", retry_in=inf), TrackerFault(FaultKind.URL, "not a URL")]
+)
+def test_who_cannot_be_asked_is_not_asked_again(fault: TrackerFault) -> None:
+    """BEP 31's "never", and what is no URL. The other trackers go on."""
+    node, clock, _ = live(tracked([ONE], [TWO]))
+    failed(node, only(node), fault)
+    for _ in range(5):
+        one = only(node)
+        assert one.tracker.url == TWO
+        told(node, one)
+        clock.now += 1800
+    node, clock, torrent = live()
+    failed(node, only(node), fault)
+    assert len(node.engine.due.announces) == 0
+    fetched(node, clock, torrent)
+    clock.now += 1_000_000
+    assert due(node) == []
+
+
+def test_trackers_that_are_learned_later_are_asked_as_well() -> None:
+    """The user adds the .torrent of what a link has begun; who was asked already is not asked again for it."""
+    node, clock, torrent = begun()
+    with node.engine.turn:
+        torrent.metainfo = replace(torrent.metainfo, trackers=((ONE,), (TWO,)))
+        announcing.begin(node.engine, torrent)
+    told(node, one := only(node))
+    assert (one.tracker.url, one.request.event) == (TWO, Event.STARTED)
+    assert due(node) == []
+    clock.now += 1800
+    assert only(node).tracker.url == ONE
+
+
+# Leaving.
+
+
+def test_who_leaves_says_so_to_those_that_know() -> None:
+    """With the port by which the tracker knows us, and wanting nobody. A second close says nothing."""
+    node, _, torrent = live(tracked([ONE], [TWO], [THREE]))
+    failed(node, only(node))
+    told(node, only(node), tracker_id=b"id")
+    node.drop(torrent)
+    node.drop(torrent)
+    node.settle()
+    [said] = farewells(node)
+    assert (said.event, said.port, said.tracker_id, said.peers_wanted) == (Event.STOPPED, PORT, b"id", 0)
+    assert len(node.engine.due.announces) == 0
+    assert due(node) == []
+
+
+def test_who_leaves_while_a_tracker_hears_of_it_says_so_afterwards() -> None:
+    """Else the tracker would send others to us for an hour. One that fails has heard nothing."""
+    for fails in (False, True):
+        node, _, torrent = live()
+        one = only(node)
+        node.drop(torrent)
+        node.settle()
+        assert farewells(node) == []
+        if fails:
+            failed(node, one)
+        else:
+            told(node, one, peers=(Address("203.0.113.5", 1),))
+        node.settle()
+        assert [said.event for said in farewells(node)] == ([] if fails else [Event.STOPPED])
+        assert len(torrent.swarm.candidates) == 0
+        assert len(node.engine.due.announces) == 0
+
+
+def test_an_answer_to_a_torrent_that_left_is_nothing_to_the_one_that_came_back() -> None:
+    """Dropped and added again, it begins anew, after the tracker was told of the end."""
+    node, clock, before = begun()
+    clock.now += 1800
+    late = only(node)
+    node.drop(before)
+    node.settle()
+    [last] = node.loop.announced
+    after = node.add(SIMPLE)
+    node.settle()
+    assert due(node, leaving=[last.key]) == []
+    told(node, late, peers=(Address("203.0.113.5", 1),))
+    told(node, last)
+    failed(node, last)
+    assert len(after.swarm.candidates) == len(before.swarm.candidates) == 0
+    clock.now += 1
+    one = only(node)
+    assert one.tiers.torrent is after
+    assert one.request.event is Event.STARTED
+    assert len(node.loop.announced) == 1
+
+
+# Many.
+
+
+def crowd(node: Node, count: int, urls: Sequence[str]) -> list[Tiers]:
+    """So many torrents, due at once; one stands for all."""
+    node.add(PLAIN)
+    node.settle()
+    [torrent] = node.engine.torrents.values()
+    every = []
+    for number in range(count):
+        trackers = [[announcing.Tracker(urls[number % len(urls)])]]
+        every.append(Tiers(torrent, InfoHash(number.to_bytes(20, "big")), trackers, 0, 0))
+        node.engine.due.announces.put(every[-1], node.engine.clock())
+    return every
+
+
+@pytest.mark.parametrize("trackers", [1, 10, 1000])
+def test_ten_thousand_torrents_are_announced_a_few_at_a_time(trackers: int) -> None:
+    """Two to a tracker, 32 in all, in bounded turns, and each torrent once."""
+    node = Node(Clock())
+    every = crowd(node, 10_000, [f"http://{number}.example/" for number in range(trackers)])
+    agenda = node.engine.due.announces
+    under_way: list[Announce] = []
+    asked: list[Tiers] = []
+    for _ in range(20_000):
+        before = len(agenda._who)
+        under_way += (fresh := due(node, [one.tracker.url for one in under_way]))
+        assert before - len(agenda._who) <= 256
+        asked += [one.tiers for one in fresh]
+        assert len(under_way) <= AT_ONCE
+        assert max(Counter(one.tracker.url for one in under_way).values()) <= PER_URL
+        told(node, under_way.pop(0))
+        if not under_way and len(asked) == len(every):
+            break
+    assert len(asked) == len(set(asked)) == len(every)
+    assert len(agenda) == len(every)
+
+
+def test_trackers_that_do_not_answer_do_not_keep_the_others_waiting() -> None:
+    """Sixteen of them take all the room there is; who waits for another one has its turn with each that gives up."""
+    node = Node(Clock())
+    crowd(node, 3400, [f"http://{number}.dead/" for number in range(16)] + ["http://alive/"])
+    under_way: list[Announce] = []
+    heard = 0
+    for _ in range(400):
+        under_way += due(node, [one.tracker.url for one in under_way])
+        alive = [one for one in under_way if one.tracker.url == "http://alive/"]
+        for one in alive or under_way[:1]:
+            under_way.remove(one)
+            (told if alive else failed)(node, one)
+        heard += len(alive)
+    assert heard > 20
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_nobody_is_forgotten_and_nobody_is_asked_twice(seed: int) -> None:
+    """Each name of a torrent that is here has one appointment, or is being asked, or nobody may be asked any more."""
+    draw = Random(seed)
+    node = Node(clock := Clock(), seed)
+    torrents: list[TorrentState] = []
+    under_way: list[Announce] = []
+    for step in range(300):
+        here = [torrent for torrent in torrents if torrent.info_hash in node.engine.torrents]
+        match draw.randrange(8):
+            case 0 if len(here) < 5:
+                trackers = draw.sample([[ONE], [TWO], [ONE, TWO], [THREE]], draw.randint(1, 3))
+                content = sample(pieces=4, blocks=1, seed=draw.randrange(6))
+                if content.info_hash not in node.engine.torrents:
+                    torrents.append(node.add(tracked(*trackers, content=content)))
+            case 1 if here and draw.random() < 0.3:
+                node.drop(draw.choice(here))
+            case 2 | 3 if under_way:
+                told(node, under_way.pop(draw.randrange(len(under_way))), draw.choice([0, 60, 1800]))
+            case 4 if under_way:
+                fault = TrackerFault(FaultKind.REFUSED, "no", retry_in=draw.choice([None, 0.0, 600.0, inf]))
+                failed(node, under_way.pop(draw.randrange(len(under_way))), fault)
+            case 5 if here:
+                with node.engine.turn:
+                    torrent = draw.choice(here)
+                    torrent.totals.downloaded += 1
+                    announcing.completed(node.engine, torrent)
+                    announcing.begin(node.engine, torrent)
+            case 6:
+                clock.now += draw.choice([1, 60, 1800, 100_000])
+            case _:
+                under_way += due(node, [one.tracker.url for one in under_way])
+        if step % 3 == 0:
+            node.settle()
+        asked = [one.tiers for one in under_way]
+        for torrent in node.engine.torrents.values():
+            for tiers in torrent.swarm.trackers:
+                assert tiers.busy == (tiers in asked)
+                barred = all(one.not_before == inf for one in tiers.every())
+                assert tiers.busy + (tiers in node.engine.due.announces) == 1 or barred
+        assert len(set(asked)) == len(asked)
+    for torrent in list(node.engine.torrents.values()):
+        node.drop(torrent)
+    node.settle()
+    assert len(node.engine.due.announces) == 0

@@ -1,0 +1,76 @@
+"""`python -m anabranch.testing`: hostile peers as a program of their own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from anabranch.testing import KINDS
+from origin import Origin
+
+PROGRAM = [sys.executable, "-m", "anabranch.testing"]
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PROGRAM, *words], capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.fixture
+def torrent(origin: Origin, tmp_path: Path) -> str:
+    (tmp_path / "it.torrent").write_bytes(origin.torrent)
+    return str(tmp_path / "it.torrent")
+
+
+def test_every_kind_is_listed_with_what_it_does() -> None:
+    """One line each."""
+    told = run("list").stdout.splitlines()
+    assert [line.split()[0] for line in told] == list(KINDS)
+
+
+def test_attackers_have_an_address_each_and_a_line_each(origin: Origin, torrent: str) -> None:
+    """Where they listen comes first, and what became of them when the time is over."""
+    words = ("attack", "wrong-hash", "half-handshake", "--victim", str(origin.address), "--torrent", torrent)
+    done = run(*words, "--from", "127.0.7.200", "--seconds", "0.7", "--data", str(origin.path.parent))
+    assert done.returncode == 0, done.stderr
+    first, second, *ends = done.stdout.splitlines()
+    assert first.startswith("wrong-hash listens on 127.0.7.200:")
+    assert second.startswith("half-handshake listens on 127.0.7.201:")
+    assert [line.split(" connections")[0] for line in ends] == [
+        "wrong-hash at 127.0.7.200: 1",
+        "half-handshake at 127.0.7.201: 1",
+    ]
+    assert "closed by the victim" in ends[0]
+
+
+def test_a_signal_ends_it_in_order(torrent: str) -> None:
+    """All kinds at once, and nobody to attack."""
+    words = [*PROGRAM, "attack", "all", "--torrent", torrent, "--from", "127.0.8.1"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        for _ in KINDS:
+            assert "listens on 127.0.8." in program.stdout.readline()
+        program.send_signal(signal.SIGTERM)
+        assert len(program.stdout.readlines()) == len(KINDS)
+    assert program.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("attack", "politeness", "--torrent", "TORRENT"),
+        ("attack", "garbage"),
+        ("attack", "garbage", "--torrent", "TORRENT", "--victim", "nowhere"),
+        ("attack", "garbage", "--torrent", "TORRENT", "--from", "localhost"),
+        ("attack", "garbage", "--torrent", __file__),
+    ],
+)
+def test_bad_usage_is_told_in_words(torrent: str, words: tuple[str, ...]) -> None:
+    """Exit code 2, and no traceback."""
+    done = run(*(torrent if word == "TORRENT" else word for word in words))
+    assert done.returncode == 2
+    assert "Error: " in done.stderr
+    assert "Traceback" not in done.stderr
