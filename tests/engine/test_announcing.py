@@ -3,89 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
-from random import Random
 
 import pytest
 
 from anabranch.engine import announcing, events
-from anabranch.engine.announcing import AT_ONCE, FLOOR, PER_URL, Announce, Tiers
+from anabranch.engine.announcing import FLOOR
 from anabranch.engine.stage import Checking, Failed, Live
-from anabranch.engine.state import TorrentState
 from anabranch.engine.wanting import allow_download, allow_upload
 from anabranch.metainfo import Magnet
 from anabranch.model import Address, InfoHash, InfoHashV2
-from anabranch.tracker import AnnounceReply, AnnounceRequest, Event, FaultKind, TrackerFault
-from engine.remotes import Remote
+from anabranch.tracker import AnnounceRequest, Event, FaultKind, TrackerFault
 from engine.rig import Clock, Node, until
-from engine.samples import Faults, Held, PlainStorage, Sample, sample
-
-PORT = 6881
-ONE, TWO, THREE = "http://one.example/a", "http://two.example/a", "udp://three.example:80"
-PLAIN = sample(pieces=4, blocks=1)
-DOWN = TrackerFault(FaultKind.NETWORK, "refused")
-
-
-def tracked(*tiers: Sequence[str], content: Sample = PLAIN, private: bool = False) -> Sample:
-    """A torrent with these trackers."""
-    metainfo = content.metainfo
-    info = replace(metainfo.info, private=private)
-    return Sample(replace(metainfo, info=info, trackers=tuple(map(tuple, tiers))), content.content)
-
-
-SIMPLE = tracked([ONE])
-
-
-def live(content: Sample = SIMPLE, **config: object) -> tuple[Node, Clock, TorrentState]:
-    """Somebody who has nothing yet and wants everything."""
-    node = Node(clock := Clock(), **config)  # type: ignore[arg-type]  # whatever Config takes
-    torrent = node.add(content)
-    node.settle()
-    return node, clock, torrent
-
-
-def due(node: Node, under_way: Sequence[str] = (), leaving: Sequence[announcing.Farewell] = ()) -> list[Announce]:
-    with node.engine.turn:
-        return announcing.take(node.engine, node.engine.clock(), PORT, under_way, leaving)
-
-
-def only(node: Node) -> Announce:
-    """The one announce that is due."""
-    [one] = due(node)
-    return one
-
-
-def told(node: Node, one: Announce, interval: int = 1800, **reply: object) -> None:
-    with node.engine.turn:
-        announcing.told(node.engine, one, AnnounceReply(interval, **reply))  # type: ignore[arg-type]  # its fields
-
-
-def failed(node: Node, one: Announce, fault: TrackerFault = DOWN) -> None:
-    with node.engine.turn:
-        announcing.failed(node.engine, one, fault)
-
-
-def begun(content: Sample = SIMPLE, **config: object) -> tuple[Node, Clock, TorrentState]:
-    """The same, and its first tracker knows of it."""
-    node, clock, torrent = live(content, **config)
-    told(node, only(node))
-    return node, clock, torrent
-
-
-def fetched(node: Node, clock: Clock, torrent: TorrentState, content: Sample = PLAIN) -> None:
-    """Download all of it."""
-    Remote(node, torrent, content)
-    until(clock, node, lambda: torrent.signals.complete.is_set, 10)
-
-
-def farewells(node: Node) -> list[AnnounceRequest]:
-    """What was said of leaving since this was asked last."""
-    said = [one.request for one in node.loop.announced]
-    node.loop.announced.clear()
-    return said
-
+from engine.samples import Faults, Held, PlainStorage
+from engine.trackers import (
+    DOWN,
+    ONE,
+    PLAIN,
+    PORT,
+    SIMPLE,
+    THREE,
+    TWO,
+    begun,
+    due,
+    failed,
+    farewells,
+    fetched,
+    live,
+    only,
+    told,
+    tracked,
+)
 
 # What is told.
 
@@ -369,8 +318,8 @@ def test_not_everybody_asks_the_same_tracker_of_a_tier() -> None:
     assert not first[THREE]
 
 
-def test_w34_a_tracker_that_fails_has_longer_and_longer_pauses() -> None:
-    """2, 4, 8, 8 minutes; a success begins anew. It is told which one and why."""
+def test_a_tracker_that_fails_has_longer_and_longer_pauses() -> None:
+    """W34: 2, 4, 8, 8 minutes; a success begins anew. It is told which one and why."""
     node, clock, torrent = live()
     node.told()
     for minutes in (2, 4, 8, 8):
@@ -486,104 +435,3 @@ def test_an_answer_to_a_torrent_that_left_is_nothing_to_the_one_that_came_back()
     assert one.tiers.torrent is after
     assert one.request.event is Event.STARTED
     assert len(node.loop.announced) == 1
-
-
-# Many.
-
-
-def crowd(node: Node, count: int, urls: Sequence[str]) -> list[Tiers]:
-    """So many torrents, due at once; one stands for all."""
-    node.add(PLAIN)
-    node.settle()
-    [torrent] = node.engine.torrents.values()
-    every = []
-    for number in range(count):
-        trackers = [[announcing.Tracker(urls[number % len(urls)])]]
-        every.append(Tiers(torrent, InfoHash(number.to_bytes(20, "big")), trackers, 0, 0))
-        node.engine.due.announces.put(every[-1], node.engine.clock())
-    return every
-
-
-@pytest.mark.parametrize("trackers", [1, 10, 1000])
-def test_ten_thousand_torrents_are_announced_a_few_at_a_time(trackers: int) -> None:
-    """Two to a tracker, 32 in all, in bounded turns, and each torrent once."""
-    node = Node(Clock())
-    every = crowd(node, 10_000, [f"http://{number}.example/" for number in range(trackers)])
-    agenda = node.engine.due.announces
-    under_way: list[Announce] = []
-    asked: list[Tiers] = []
-    for _ in range(20_000):
-        before = len(agenda._who)
-        under_way += (fresh := due(node, [one.tracker.url for one in under_way]))
-        assert before - len(agenda._who) <= 256
-        asked += [one.tiers for one in fresh]
-        assert len(under_way) <= AT_ONCE
-        assert max(Counter(one.tracker.url for one in under_way).values()) <= PER_URL
-        told(node, under_way.pop(0))
-        if not under_way and len(asked) == len(every):
-            break
-    assert len(asked) == len(set(asked)) == len(every)
-    assert len(agenda) == len(every)
-
-
-def test_trackers_that_do_not_answer_do_not_keep_the_others_waiting() -> None:
-    """Sixteen of them take all the room there is; who waits for another one has its turn with each that gives up."""
-    node = Node(Clock())
-    crowd(node, 3400, [f"http://{number}.dead/" for number in range(16)] + ["http://alive/"])
-    under_way: list[Announce] = []
-    heard = 0
-    for _ in range(400):
-        under_way += due(node, [one.tracker.url for one in under_way])
-        alive = [one for one in under_way if one.tracker.url == "http://alive/"]
-        for one in alive or under_way[:1]:
-            under_way.remove(one)
-            (told if alive else failed)(node, one)
-        heard += len(alive)
-    assert heard > 20
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_whatever_happens_nobody_is_forgotten_and_nobody_is_asked_twice(seed: int) -> None:
-    """Each name of a torrent that is here has one appointment, or is being asked, or nobody may be asked any more."""
-    draw = Random(seed)
-    node = Node(clock := Clock(), seed)
-    torrents: list[TorrentState] = []
-    under_way: list[Announce] = []
-    for step in range(300):
-        here = [torrent for torrent in torrents if torrent.info_hash in node.engine.torrents]
-        match draw.randrange(8):
-            case 0 if len(here) < 5:
-                trackers = draw.sample([[ONE], [TWO], [ONE, TWO], [THREE]], draw.randint(1, 3))
-                content = sample(pieces=4, blocks=1, seed=draw.randrange(6))
-                if content.info_hash not in node.engine.torrents:
-                    torrents.append(node.add(tracked(*trackers, content=content)))
-            case 1 if here and draw.random() < 0.3:
-                node.drop(draw.choice(here))
-            case 2 | 3 if under_way:
-                told(node, under_way.pop(draw.randrange(len(under_way))), draw.choice([0, 60, 1800]))
-            case 4 if under_way:
-                fault = TrackerFault(FaultKind.REFUSED, "no", retry_in=draw.choice([None, 0.0, 600.0, inf]))
-                failed(node, under_way.pop(draw.randrange(len(under_way))), fault)
-            case 5 if here:
-                with node.engine.turn:
-                    torrent = draw.choice(here)
-                    torrent.totals.downloaded += 1
-                    announcing.completed(node.engine, torrent)
-                    announcing.begin(node.engine, torrent)
-            case 6:
-                clock.now += draw.choice([1, 60, 1800, 100_000])
-            case _:
-                under_way += due(node, [one.tracker.url for one in under_way])
-        if step % 3 == 0:
-            node.settle()
-        asked = [one.tiers for one in under_way]
-        for torrent in node.engine.torrents.values():
-            for tiers in torrent.swarm.trackers:
-                assert tiers.busy == (tiers in asked)
-                barred = all(one.not_before == inf for one in tiers.every())
-                assert tiers.busy + (tiers in node.engine.due.announces) == 1 or barred
-        assert len(set(asked)) == len(asked)
-    for torrent in list(node.engine.torrents.values()):
-        node.drop(torrent)
-    node.settle()
-    assert len(node.engine.due.announces) == 0

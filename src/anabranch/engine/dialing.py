@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from .candidates import Candidate, half_open_limit
 from .engine import Engine
+from .membership import gives_way, is_full
 from .stage import Learning, Live
 from .state import TorrentState
 
@@ -26,7 +27,9 @@ class Dial:
 
 def wants_peers(engine: Engine, torrent: TorrentState) -> bool:
     """Whether the torrent has any use for more peers."""
-    if not isinstance(torrent.stage, Live | Learning) or len(torrent.swarm.peers) >= torrent.policy.most_connections:
+    if not isinstance(torrent.stage, Live | Learning):
+        return False
+    if is_full(torrent) and gives_way(engine, torrent, "", dialed=True) is None:
         return False
     learning = isinstance(torrent.stage, Learning)
     hungry = learning or (torrent.policy.download and torrent.pieces.missing_wanted > 0)

@@ -126,11 +126,18 @@ class Doorkeeper(Generic[V]):
         return visitor
 
 
-def least_useful(peers: Iterable[Peer], host: str, now: float) -> Peer | None:
+def least_useful(peers: Iterable[Peer], host: str, now: float, *, chosen: bool = False) -> Peer | None:
     """Which of the peers may give way to a newcomer from that host, where there is no room for both.
 
     It is one that has moved no block for a while, and that either is not interested, nor are we in it, or comes from an
     address that has a crowd here, greater than the newcomer's. Whom the user gave goes last.
+
+    Args:
+        peers: All of them.
+        host: The newcomer's address.
+        now: The time.
+        chosen: We look for somebody to fetch from, and the newcomer is whom we want to dial. Who came by itself and has
+            not given us anything may give way to it, too: a crowd of callers must not keep us from those we know of.
     """
     all_of_them = list(peers)
     crowds = Counter(neighbourhood(peer.address.host) for peer in all_of_them)
@@ -142,7 +149,9 @@ def least_useful(peers: Iterable[Peer], host: str, now: float) -> Peer | None:
         crowd = crowds[neighbourhood(peer.address.host)]
         idle = not (talk.peer_interested or talk.am_interested)
         age = now - flow.connected_at
-        if _busy(peer, now) or not ((idle and age > _GRACE) or (crowd >= too_many and age > _GRACE_OF_CROWD)):
+        useless = chosen and not peer.outgoing and not flow.last_block and age > _GRACE_OF_CROWD
+        crowded = crowd >= too_many and age > _GRACE_OF_CROWD
+        if _busy(peer, now) or not ((idle and age > _GRACE) or crowded or useless):
             continue
         given = peer.candidate is not None and peer.candidate.of_user
         use = (given, -crowd, not idle, flow.last_block, flow.connected_at)

@@ -39,7 +39,7 @@ class Met:
     transform: ByteTransform | None
 
 
-def refuse(engine: Engine, torrent: TorrentState | None, address: Address) -> str:
+def refuse(engine: Engine, torrent: TorrentState | None, address: Address, *, dialed: bool = False) -> str:
     """Why a connection may not become a peer; empty when it may. Whose it is, is seen when both have said it."""
     if torrent is None:
         return "no such torrent here"
@@ -49,16 +49,22 @@ def refuse(engine: Engine, torrent: TorrentState | None, address: Address) -> st
         return "the torrent is not live"
     if address in torrent.swarm.peers:
         return "connected already"
-    if len(torrent.swarm.peers) >= torrent.policy.most_connections and _gives_way(engine, torrent, address) is None:
+    if is_full(torrent) and gives_way(engine, torrent, address.host, dialed=dialed) is None:
         return "enough connections"
     return ""
 
 
-def _gives_way(engine: Engine, torrent: TorrentState, address: Address) -> Peer | None:
-    """Who leaves for a newcomer where there are enough."""
+def is_full(torrent: TorrentState) -> bool:
+    """Whether the torrent has as many connections as it may have."""
+    return len(torrent.swarm.peers) >= torrent.policy.most_connections
+
+
+def gives_way(engine: Engine, torrent: TorrentState, host: str, *, dialed: bool) -> Peer | None:
+    """Who leaves for a newcomer from that host where there are enough."""
     if torrent.policy.most_connections <= 0:
         return None
-    return least_useful(torrent.swarm.peers.values(), address.host, engine.clock())
+    chosen = dialed and bool(torrent.pieces.missing_wanted or not torrent.pieces.learned)
+    return least_useful(torrent.swarm.peers.values(), host, engine.clock(), chosen=chosen)
 
 
 def our_handshake(engine: Engine, torrent: TorrentState, named: InfoHash) -> Handshake:
@@ -89,17 +95,17 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
         if candidate is not None:
             engine.network.ourselves.learn(address)
         raise PeerFault("that is ourselves")
-    reason = refuse(engine, torrent, address)
+    outgoing = candidate is not None
+    reason = refuse(engine, torrent, address, dialed=outgoing)
     if reason:
         raise PeerFault(reason)
-    outgoing = candidate is not None
     double = _double(engine, torrent, met)
     if double is not None:
         if candidate is None:
             candidate, double.candidate = double.candidate, None
         engine.turn.outbox("close", double, double.link.close, "connected twice")
-    elif len(torrent.swarm.peers) >= torrent.policy.most_connections:
-        idle = _gives_way(engine, torrent, address)
+    elif is_full(torrent):
+        idle = gives_way(engine, torrent, address.host, dialed=outgoing)
         if idle is not None:
             engine.turn.outbox("close", idle, idle.link.close, "others wait to be let in")
     now = engine.clock()
