@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,8 +11,9 @@ from threading import Thread
 
 import pytest
 
-from anabranch.api import InfoHash, InfoHashV2, InputRefused, Magnet, Metainfo
+from anabranch.api import Config, Identity, InfoHash, InfoHashV2, InputRefused, Magnet, Metainfo, Misused
 from anabranch.api.source import Source, resolve
+from loops import Run
 from origin import Origin
 
 
@@ -70,13 +72,36 @@ def test_a_torrent_file_may_be_fetched_by_its_url(origin: Origin) -> None:
         resolve(f"{base}/a.torrent")
 
 
+def test_a_task_does_not_wait_for_a_url(origin: Origin, run: Run[None]) -> None:
+    """Its loop would stand still: it is told what to do instead."""
+
+    async def task(url: str) -> None:
+        with pytest.raises(Misused, match="to_thread"):
+            resolve(url)
+        assert await asyncio.to_thread(resolve, url) == origin.metainfo
+
+    with serving({"/a.torrent": origin.torrent}) as base:
+        run(task(f"{base}/a.torrent"))
+
+
+def test_a_url_is_asked_for_by_whom_the_client_says_it_is(origin: Origin) -> None:
+    """With its name, and from its address: sites that know their users look at both."""
+    config = Config(identity=Identity(user_agent="Somebody/1.0"), listen_host=("127.0.7.9",))
+    callers: list[tuple[str, str | None]] = []
+    with serving({"/a.torrent": origin.torrent}, callers) as base:
+        assert resolve(f"{base}/a.torrent", config) == origin.metainfo
+    assert callers == [("127.0.7.9", "Somebody/1.0")]
+
+
 @contextmanager
-def serving(files: Mapping[str, bytes]) -> Iterator[str]:
-    """An HTTP server that has these paths. Gives its URL."""
+def serving(files: Mapping[str, bytes], callers: list[tuple[str, str | None]] | None = None) -> Iterator[str]:
+    """An HTTP server that has these paths. Gives its URL; *callers* gets the address and the name of each caller."""
 
     class Files(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = files.get(self.path)
+            if callers is not None:
+                callers.append((self.client_address[0], self.headers["User-Agent"]))
             self.send_response(200 if body is not None else 404)
             self.end_headers()
             self.wfile.write(body or b"")

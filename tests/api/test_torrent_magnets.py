@@ -21,6 +21,7 @@ from anabranch.api import (
     create,
     events,
 )
+from anabranch.engine import TorrentState
 from anabranch.metainfo import Version
 from loops import Run
 from origin import PIECE, Origin
@@ -247,3 +248,40 @@ def test_hashes_of_v2_are_told(linked: Callable[[Version], Torrent], torrents: d
     assert plain.got_info.wait(PATIENCE)
     assert (plain.piece(0).root, plain.files[0].root) == (None, b"")
     assert len(plain.piece(0).hash) == 20
+
+
+def test_who_reads_while_the_files_become_known_sees_all_of_them_or_none(
+    client: Client, torrents: dict[Version, Metainfo]
+) -> None:
+    """Handles read without the turn: at no instant is a file without its priority, or a piece without its hash."""
+    torrent = client.add(Magnet.of(torrents["hybrid"]))
+    seen: list[tuple[int, int]] = []
+
+    class Watched(TorrentState):
+        __slots__ = ()
+
+        def __setattr__(self, name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+            files, pieces = torrent.files, torrent.pieces
+            assert [file.priority for file in files] == [Priority.NONE] * len(files)
+            assert [len(piece.hash) for piece in pieces] == [20] * len(pieces)
+            assert sum(piece.length for piece in pieces) == torrent.length
+            assert torrent.magnet_only == (not files)
+            assert Magnet.of(torrents["hybrid"]) == torrent.magnet
+            seen.append((len(files), len(pieces)))
+
+    torrent._state.__class__ = Watched
+    client.add(torrents["hybrid"])
+    assert torrent.got_info.wait(PATIENCE)
+    assert torrent.checked.wait(PATIENCE)
+    assert {(0, 0), (len(torrent.files), torrent.piece_count)} == set(seen)
+
+
+def test_a_torrent_that_never_learned_what_it_is_bears_wishes_at_its_end(client: Client) -> None:
+    """Whoever wishes need not know that another thread has just dropped it."""
+    torrent = client.add(NOBODY_S)
+    torrent.drop().wait(PATIENCE)
+    torrent.download_all()
+    torrent.download_pieces(0, 10)
+    torrent.verify()
+    assert torrent.files == []

@@ -333,7 +333,7 @@ class Node:
             claim = sessions.claim(key)
             saved = sessions.load(key)
         if saved is not None:
-            known = adding.better_known(known, saved.metainfo)
+            known = adding.better_known(known, saved.metainfo, key.info_hash)
         torrent = adding.make(known, key, home, engine, self.forbidden, policy or Policy())
         torrent.disk.partial, torrent.disk.vouched = partial or {}, vouched
         if sessions is not None and saved is not None:
@@ -472,8 +472,8 @@ def connect(one: Node, one_torrent: TorrentState, two: Node, two_torrent: Torren
     """Join two engines."""
     host_of_one, host_of_two = (f"10.1.0.{node.engine.peer_id[-3:].decode().lstrip('0') or 0}" for node in (one, two))
     far = Nobody()
-    from_one = membership.our_handshake(one.engine, one_torrent, one_torrent.info_hash)
-    from_two = membership.our_handshake(two.engine, two_torrent, two_torrent.info_hash)
+    from_one, _ = membership.our_greeting(one.engine, one_torrent, one_torrent.info_hash)
+    from_two, _ = membership.our_greeting(two.engine, two_torrent, two_torrent.info_hash)
     near = one.join(one_torrent, far, Address(host_of_two, 42069), from_two)
     back = two.join(two_torrent, near, Address(host_of_one, 42069), from_one)
     back.inbox += far.inbox

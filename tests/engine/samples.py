@@ -57,7 +57,7 @@ def modern(kind: str, lengths: tuple[int, ...], piece_length: int = 2 * BLOCK_SI
         layers: The piece layers are there; a torrent that was learned from peers has none at first.
     """
     names = [(str(number), length) for number, length in enumerate(lengths)]
-    content = b""
+    content = bytearray()
     for name, length in names:
         if length:
             content += bytes(-len(content) % piece_length)
@@ -71,7 +71,7 @@ def modern(kind: str, lengths: tuple[int, ...], piece_length: int = 2 * BLOCK_SI
         sides |= {"file tree": None, "meta version": None}
     info, known = v2.v2(names, piece_length, **sides)
     said = {b"info": info} | ({b"piece layers": known} if layers and kind != "v1" else {})
-    return Sample(Metainfo.parse(encode(said)), content)
+    return Sample(Metainfo.parse(encode(said)), bytes(content))
 
 
 def changed(content: Sample, **keys: object) -> Sample:

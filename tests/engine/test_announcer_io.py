@@ -25,6 +25,7 @@ from small_servers import HttpServer, UdpServer, http_reply
 HOST = "127.0.7.20"
 LENGTH = 100_000
 PASSKEY = "0123456789abcdef0123"
+SOON = 4.0  # seconds on a slow machine; who waits for a last answer waits 5
 NOBODY = http_reply(encode({"interval": 1800, "peers": b""}))
 
 
@@ -110,7 +111,7 @@ def test_a_tracker_hears_that_we_come_and_that_we_go(protocol: str, content: Pat
         torrent.download_all()
         until(told)
         until(partial(announced, torrent))
-        assert how_long(client.close) < 2
+        assert how_long(client.close) < SOON
         first, last = told()
     expected = Told(
         bytes(torrent.info_hash),
@@ -155,7 +156,7 @@ def test_a_tracker_that_never_answered_hardly_delays_the_end(content: Path, clie
     with HttpServer(lambda _: None) as tracker:
         client.add(torrent_of(content, f"{tracker.url}/announce"))
         until(lambda: tracker.targets)
-        assert how_long(client.close) < 2.5
+        assert how_long(client.close) < SOON
         assert events_of(tracker) == ["started"]
 
 
@@ -168,7 +169,7 @@ def test_a_tracker_that_answers_no_more_delays_the_end_by_no_more_than_its_time(
     with HttpServer(lambda _: replies.pop() if replies else None) as tracker:
         torrent = client.add(torrent_of(content, f"{tracker.url}/announce"))
         until(partial(announced, torrent))
-        assert how_long(client.close) < 2
+        assert how_long(client.close) < SOON
         assert events_of(tracker) == ["started", "stopped"]
 
 

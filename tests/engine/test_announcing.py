@@ -9,7 +9,7 @@ from math import inf
 import pytest
 
 from anabranch.engine import announcing, events
-from anabranch.engine.announcing import FLOOR
+from anabranch.engine.announcing import FLOOR, MOST_TRACKERS
 from anabranch.engine.stage import Checking, Failed, Live
 from anabranch.engine.wanting import allow_download, allow_upload
 from anabranch.metainfo import Magnet
@@ -435,3 +435,14 @@ def test_an_answer_to_a_torrent_that_left_is_nothing_to_the_one_that_came_back()
     assert one.tiers.torrent is after
     assert one.request.event is Event.STARTED
     assert len(node.loop.announced) == 1
+
+
+def test_a_torrent_with_a_list_of_trackers_without_end_asks_the_first_of_them() -> None:
+    """300,000 URLs of one server: it would be asked as fast as it refuses, and each look at them was a long turn."""
+    urls = [f"http://victim.example/{number}" for number in range(2 * MOST_TRACKERS)]
+    for tiers in ([urls], [[url] for url in urls]):
+        node, _, torrent = live(tracked(*tiers))
+        assert {one.url for one in torrent.swarm.trackers[0].every()} == set(urls[:MOST_TRACKERS])
+        for _ in range(MOST_TRACKERS):
+            failed(node, only(node))
+        assert not due(node)

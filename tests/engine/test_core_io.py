@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 import trees
 from anabranch.api import Client, Metainfo, Torrent, create
+from anabranch.bencode import encode
 from anabranch.metainfo import Magnet
-from anabranch.model import Closed
-from ours import KIB, address_of, finished, make_client
+from anabranch.model import Closed, InfoHash
+from anabranch.storage import SessionStore
+from ours import KIB, address_of, finished, make_client, until
+from small_servers import HttpServer, http_reply
 
 
 def hybrid(place: Path) -> bytes:
@@ -96,3 +101,78 @@ def test_the_peers_of_a_link_are_dialed_in_every_run(tmp_path: Path) -> None:
             assert not torrent.magnet_only
             torrent.download_all()
             finished(torrent)
+
+
+def test_the_trackers_of_a_link_are_asked_in_every_run(tmp_path: Path) -> None:
+    """Also when all that it names is known from an earlier one, with other trackers."""
+    raw = hybrid(tmp_path)
+    info = Metainfo.parse(raw).info
+    with make_client(tmp_path, "127.0.7.2") as client:
+        assert client.add(raw).checked.wait(30)
+    reply = http_reply(encode({"interval": 1800, "peers": b""}))
+    with HttpServer(lambda _: reply) as tracker, make_client(tmp_path, "127.0.7.2") as client:
+        torrent = client.add(Magnet(v1=info.v1, trackers=(f"{tracker.url}/announce",)))
+        assert not torrent.magnet_only
+        until(lambda: tracker.targets)
+
+
+def test_a_torrent_that_is_remembered_twice_is_restored_once(tmp_path: Path) -> None:
+    """By a link to one of its names that was never learned, and by all of it."""
+    raw = hybrid(tmp_path)
+    info = Metainfo.parse(raw).info
+    with make_client(tmp_path, "127.0.7.2") as client:
+        client.add(Magnet(v2=info.v2))
+    with make_client(tmp_path, "127.0.7.2", state_dir=tmp_path / "other") as client:
+        assert client.add(raw).checked.wait(30)
+    other, store = SessionStore(tmp_path / "other"), SessionStore(tmp_path / "state")
+    [key] = other.torrents()
+    whole = other.load(key)
+    assert whole is not None
+    store.save(key, whole)
+    assert len(store.torrents()) == 2
+    other.close()
+    store.close()
+    with make_client(tmp_path, "127.0.7.2") as client:
+        restored = client.restore()
+        assert restored == client.torrents
+        assert len(restored) == 1
+
+
+def test_a_name_that_nobody_answers_for_delays_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what peers wait for nor the end: the threads that look names up have nothing else to do."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(*_: object, **__: object) -> None:
+        asked.set()
+        answered.wait(30)
+        raise socket.gaierror("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    client = make_client(tmp_path, "127.0.7.2")
+    peers = tuple((f"peer-{number}.example", 1) for number in range(8))
+    for number in range(8):
+        client.add(Magnet(v1=InfoHash(bytes([number]) * 20), peers=peers))
+    assert asked.wait(30)
+    served = threading.Event()
+    client._core.engine.workshop.cold.submit(lambda: None, lambda _: served.set(), lambda _: None)
+    assert served.wait(30)
+    assert not answered.is_set()
+    assert client.close()
+    answered.set()
+
+
+@pytest.mark.parametrize("encryption", ["off", "prefer", "require"])
+def test_who_knows_a_torrent_by_its_other_name_only_is_dialed_by_that(tmp_path: Path, encryption: str) -> None:
+    """Somebody with a v2 link has never heard of the v1 name; that it cannot dial us must not keep it from us."""
+    raw = hybrid(tmp_path / "seed")
+    settings = {"encryption": encryption, "state_dir": None}
+    with (
+        make_client(tmp_path / "seed", "127.0.7.2", accept_peers=False, **settings) as seeder,
+        make_client(tmp_path / "leech", "127.0.7.3", **settings) as client,
+    ):
+        torrent = client.add(Magnet(v2=Metainfo.parse(raw).info.v2))
+        torrent.download_all()
+        seed = seeder.add(raw)
+        assert seed.checked.wait(30)
+        seed.add_peers([address_of(client)])
+        finished(torrent, 20)

@@ -10,7 +10,7 @@ from anabranch.engine.wanting import allow_download, allow_upload
 from anabranch.model import Address, Priority
 from engine.remotes import Remote
 from engine.rig import Clock, Node
-from engine.samples import Held, sample
+from engine.samples import Held, modern, sample
 
 CONTENT = sample(pieces=4, blocks=1)
 
@@ -225,6 +225,24 @@ def test_who_did_not_understand_is_dialed_again_at_once_the_other_way() -> None:
                 dialing.ended(node.engine, torrent, dial.candidate, misunderstood=True)
         assert dialed(node) == []
         assert (dial.candidate.failures, dial.candidate.way) == (1, 0)
+
+
+def test_of_a_hybrid_both_names_are_tried() -> None:
+    """A peer that has a link to one of them only does not know the other. The name that it was added by comes first."""
+    content = modern("hybrid", (100_000,))
+    first, second = content.metainfo.info.swarm_hashes
+    node = Node(Clock())
+    torrent = node.add(content)
+    node.settle()
+    torrent.swarm.candidates.add(Address("10.0.0.1", 1), "tracker")
+    tried = []
+    while dials := dialed(node):
+        [dial] = dials
+        tried.append((dial.name, dial.obfuscated))
+        with node.engine.turn:
+            dialing.ended(node.engine, torrent, dial.candidate, misunderstood=True)
+    assert tried == [(first, True), (first, False), (second, True), (second, False)]
+    assert dial.candidate.failures == 1
 
 
 @pytest.mark.parametrize("encryption", ["off", "require"])

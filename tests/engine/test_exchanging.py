@@ -66,13 +66,13 @@ def test_a_torrent_of_v2_alone_waits_for_its_hashes() -> None:
 
 def test_several_peers_are_asked_at_once() -> None:
     """Each for a few of what is missing, none for the same."""
-    content = modern("v2", tuple(40_000 + number for number in range(10)))
+    content = modern("v2", tuple(40_000 + number for number in range(2 * exchanging.MOST_ASKED + 2)))
     node = Node(clock := Clock())
     torrent = node.learn(Magnet.of(content.metainfo))
     teachers = [Teacher(node, torrent, content, hashes=never) for _ in range(3)]
     run(clock, node, 1)
     asked = [asked.root for teacher in teachers for asked in teacher.asked_hashes]
-    assert len(asked) == len(set(asked)) == 10
+    assert len(asked) == len(set(asked)) == 2 * exchanging.MOST_ASKED + 2
     assert max(len(teacher.asked_hashes) for teacher in teachers) == exchanging.MOST_ASKED
 
 
@@ -85,6 +85,27 @@ def test_a_file_of_thousands_of_pieces_is_asked_for_in_stretches() -> None:
     until(clock, node, lambda: isinstance(torrent.stage, Live), 10)
     assert [(asked.index, asked.length) for asked in teacher.asked_hashes] == [(0, 512), (512, 512), (1024, 128)]
     assert torrent.metainfo.layers == content.metainfo.layers
+
+
+def test_requests_for_many_files_are_made_a_few_at_a_time() -> None:
+    """Not one for each of 20,000 files within a turn; and each of them is asked for once."""
+    lengths = tuple(20_000 + number for number in range(1200))
+    content = modern("v2", lengths, BLOCK_SIZE)
+    node = Node(clock := Clock())
+    torrent = node.learn(Magnet.of(content.metainfo))
+    teacher = Teacher(node, torrent, content, hashes=never)
+    run(clock, node, 1)
+    exchange = torrent.exchange
+    assert exchange is not None
+    assert exchange.layers.requests == exchange.layers.missing == len(lengths)
+    assert len(exchange.queue) < len(lengths) - exchanging.MOST_ASKED
+    teacher.hashes = lambda right: right
+    for asked in teacher.asked_hashes:
+        teacher.give_hashes(asked)
+    teacher.send()
+    until(clock, node, lambda: isinstance(torrent.stage, Live), 10)
+    assert exchange.layers.missing == 0
+    assert len(teacher.asked_hashes) == len(lengths)
 
 
 @pytest.mark.parametrize("unhelpful", [never, wrong, None])
@@ -325,6 +346,21 @@ def test_what_is_known_is_told_with_its_proof() -> None:
     assert not remote.said(HashReject)
 
 
+def test_who_asks_for_all_there_is_is_refused_nothing() -> None:
+    """A torrent of many files takes a request for each: nobody is kept waiting minutes for them, or sent away."""
+    content = modern("v2", tuple(20_000 + number for number in range(1200)), BLOCK_SIZE)
+    node, _, torrent = server(content)
+    remote = Remote(node, torrent, content, pieces=[], v2=True)
+    files = content.metainfo.info.files
+    for first in range(0, len(files), exchanging.MOST_ASKED):
+        for file in files[first : first + exchanging.MOST_ASKED]:
+            remote.talk.hash_request(request(content, root=file.root, base_layer=0, length=2))
+        remote.send()
+        node.settle()
+    assert not remote.said(HashReject)
+    assert len([event for event in remote.heard if isinstance(event, Hashes)]) == len(files)
+
+
 REFUSED: dict[str, dict[str, int | bytes]] = {
     "an unknown root": {"root": sha256(b"").digest()},
     "blocks": {"base_layer": 0},
@@ -385,7 +421,7 @@ def test_a_flood_of_requests_is_answered_within_reason() -> None:
     remote.send()
     node.settle()
     assert len(node.cold.waiting) <= 16
-    assert remote.peer.profile.answering == len(node.cold.waiting)
+    assert remote.peer.profile.answering == 512 * len(node.cold.waiting)
     node.cold.held = False
     node.settle()
     assert remote.peer.profile.answering == 0

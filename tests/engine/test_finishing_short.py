@@ -249,7 +249,7 @@ def torn() -> Sample:
 
 @pytest.mark.parametrize("pool", [64 << 20, BLOCK_SIZE])
 def test_a_hybrid_of_two_contents_fails_in_words_and_for_good(pool: int) -> None:
-    """No peer is to blame and no retry would help; the memory goes back, the rest of what came stays."""
+    """No peer is to blame and no retry would help: peers are let go, and who waits is told. The memory goes back."""
     sample = torn()
     node = Node(clock := Clock(), pool=pool)
     torrent = node.add(sample, PlainStorage())
@@ -265,6 +265,9 @@ def test_a_hybrid_of_two_contents_fails_in_words_and_for_good(pool: int) -> None
     assert isinstance(torrent.stage, Failed)
     assert remote.sent == calls
     assert [event.final for event in node.told() if isinstance(event, events.Failed)] == [True]
+    assert remote.link.closed == "the torrent cannot be used"
+    with pytest.raises(MetainfoError):
+        torrent.signals.complete.wait(0)
     node.drop(torrent)
     node.settle()
     assert torrent.signals.closed.is_set

@@ -139,6 +139,20 @@ def test_who_talks_and_does_not_read_is_not_listened_to_until_it_reads() -> None
         assert host.reading
 
 
+def test_what_we_tell_of_our_pieces_makes_nobody_unheard() -> None:
+    """Two who tell each other much would wait for each other without end."""
+    node = Node(Clock())
+    torrent = node.seed(sample(pieces=4, blocks=2))
+    with joined(torrent, node) as (host, link, _):
+        assert link.peer is not None
+        talk = link.peer.talk
+        talk.have_many([0] * MOST_UNTOLD)
+        link.flush()
+        assert host.reading
+        assert talk.pending > MOST_UNTOLD
+        assert talk.pending_answers == 0
+
+
 def test_who_says_much_and_gives_little_has_to_wait_for_its_next_word() -> None:
     """Eight peers that sent nothing but cheap messages once slowed all others down by half."""
     node = Node(clock := Clock())

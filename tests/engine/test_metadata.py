@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from anabranch.bencode import encode
+from anabranch.engine.chatter import BURST, UNKNOWN_PIECES
 from anabranch.engine.state import TorrentState
 from anabranch.metainfo import Magnet
 from anabranch.wire import (
@@ -183,3 +184,22 @@ def test_data_and_kinds_that_nobody_waits_for_are_passed_over() -> None:
     node.settle()
     assert not asker.link.closed
     assert asker.told() == []
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_data_that_was_asked_for_does_not_count_as_chatter(asked: bool) -> None:
+    """What nobody asked for does, also while the torrent learns: else it could come without end."""
+    content = long_info()
+    node = Node(Clock())
+    torrent = node.learn(Magnet.of(content.metainfo))
+    teacher = Teacher(node, torrent, content, silent=True, tells_info=asked)
+    node.settle()
+    chatter, now = teacher.peer.profile.chatter, node.engine.clock()
+    assert chatter.heard(BURST + 18 * UNKNOWN_PIECES, 0, now) == 0.0  # that was all that it may say at once
+    for piece in range(3):
+        part = teacher.raw[piece * METADATA_PIECE : (piece + 1) * METADATA_PIECE]
+        teacher.talk.send_extended(METADATA, write_metadata(MetadataData(piece, len(teacher.raw), part)))
+    teacher.send()
+    node.settle()
+    assert bool(teacher.asked_info) == asked
+    assert (chatter.heard(3 * METADATA_PIECE, 0, now) == 0.0) == asked

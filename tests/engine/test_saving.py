@@ -14,6 +14,7 @@ from anabranch.engine.adding import make
 from anabranch.engine.saving import partial_pieces, resume_data, take_resume
 from anabranch.engine.state import Policy, TorrentState
 from anabranch.engine.wanting import allow_download
+from anabranch.metainfo import Magnet
 from anabranch.model import BLOCK_SIZE, InputRefused, Priority
 from anabranch.storage import MemoryStorage, SessionKey, SessionStore
 from engine.remotes import Remote, half_written
@@ -173,3 +174,13 @@ def test_blocks_that_are_just_being_written_are_not_remembered() -> None:
     node.disk.held = False
     node.settle()
     assert partial_pieces(torrent)
+
+
+def test_resume_data_of_a_link_keep_the_wish_and_those_of_pieces_need_the_torrent_file() -> None:
+    """A link does not tell what the pieces are that the data speak of; that is said in words."""
+    link = Magnet.of(CONTENT.metainfo)
+    torrent, other = Node(Clock()).learn(link), Node(Clock()).learn(link, want=False)
+    take_resume(other, resume_data(torrent))
+    assert other.worth.when_known
+    with pytest.raises(InputRefused, match=r"with the \.torrent file"):
+        take_resume(other, resume_data(half_done()[1]))

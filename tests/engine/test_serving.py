@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from anabranch.engine import events
 from anabranch.engine.sending import MOST_BUFFERS, SEND_SIZE, WATERMARK
 from anabranch.engine.stage import Failed
 from anabranch.engine.wanting import allow_upload
-from anabranch.model import BLOCK_SIZE
+from anabranch.model import BLOCK_SIZE, Closed
 from anabranch.storage import ClientStorage, Completion
 from engine.remotes import Remote
 from engine.rig import Clock, Node, run
@@ -93,6 +94,25 @@ def test_who_leaves_during_a_cold_read_leaves_nothing_behind() -> None:
     remote.leave()
     node.cold.held = False
     node.settle()
+    assert len(node.engine.sending._idle) == 1
+
+
+def test_a_torrent_that_is_dropped_during_a_cold_read_does_not_fail_over_it() -> None:
+    """The storage is closed by then, and nobody waits for the block."""
+    content = sample(pieces=2, blocks=2)
+    node = Node(Clock())
+    remote = leech(node, content, storages(content)["cold"])
+    torrent = remote.peer.torrent
+    node.cold.held = True
+    remote.ask(0, 0, 100)
+    node.settle()
+    node.drop(torrent)
+    node.settle()
+    assert torrent.signals.closed.is_set
+    _, _, failed = node.cold.waiting.popleft()
+    failed(Closed("the storage is closed"))
+    node.settle()
+    assert not [event for event in node.told() if isinstance(event, events.Failed)]
     assert len(node.engine.sending._idle) == 1
 
 

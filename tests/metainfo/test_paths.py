@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import product
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anabranch.bencode import encode
-from anabranch.metainfo.paths import MAX_COMPONENT, clean, is_decoded, printable, safe_paths, text_of
+from anabranch.metainfo.paths import MAX_COMPONENT, clean, is_decoded, printable, safe_paths, shown, text_of
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\s*(\.|$)", re.IGNORECASE)
 
@@ -129,6 +130,21 @@ def test_many_files_of_one_name_cost_no_more_than_many_files() -> None:
     paths = safe_paths([("a.txt",)] * 40_000, windows=False)
     assert paths[-1] == ("a.39999.txt",)
     assert len(set(paths)) == 40_000
+
+
+def test_names_that_differ_where_they_are_cut_count_together() -> None:
+    """Else each of them would try every number that the others have taken: 10,000 such pairs take a minute."""
+    cut = ["x" * 245 + f"{number:05d}" for number in range(10_000)]
+    stripped = ["a" + "".join(end) + ".txt" for end in product(". ", repeat=13)]
+    paths = safe_paths([(name,) for name in [*cut, *cut, *stripped, *stripped]], windows=False)
+    assert len(set(paths)) == len(paths)
+    assert paths[19_999] == ("x" * 244 + ".10000",)
+    assert paths[-1] == (f"a.{2**13}.txt",)
+
+
+def test_what_is_shown_of_a_path_is_no_longer_than_a_person_reads() -> None:
+    assert shown(("a", "b\x1b")) == "a/b\\x1b"
+    assert shown(("a" * 300, "b" * 10**6)) == "a" * 300 + "/" + "b" * 199 + "…"
 
 
 def test_bytes_that_are_no_text_are_replaced_one_by_one() -> None:

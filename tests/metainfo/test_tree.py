@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from anabranch.bencode import encode
 from anabranch.metainfo import Info, Metainfo, MetainfoError
+from anabranch.metainfo.files import MOST_RENAMED
 from metainfo.v2 import SHA1, K, file, hybrid, listed, pad, v2
 
 FILES = [("a", 20000), ("b/c", 10), ("d", 0), ("e", 5)]
@@ -103,6 +104,24 @@ def test_names_are_cleaned_and_kept_apart_as_in_v1() -> None:
     assert [one.path for one in info.files] == [("t", "_", "x"), ("t", "A"), ("t", "a.1")]
     assert info.renamed == (("../x", "_/x"), ("a", "a.1"))
     assert info.files[2].named == ("t", "a")
+
+
+def test_a_folder_with_a_long_name_costs_no_more_for_each_of_its_files() -> None:
+    """Its name is in the paths of all: made readable for each, these 150 KB take a minute."""
+    files = {f"{number:05d}": {"": {"length": 0}} for number in range(1_200)}
+    info = Info.parse(tree(**{"n" * 100_000: files}))
+    assert info.files[0].path == ("t", "n" * 250, "00000")
+    assert len(info.renamed) == MOST_RENAMED
+    assert len(info.renamed[0][0]) < 600
+
+
+def test_few_bytes_do_not_say_more_paths_than_memory_holds() -> None:
+    """W44: 3,000 files in 90 folders inside each other: 130 MB of paths in 140 KB."""
+    files: dict[str, Any] = {f"{number:04d}": {"": {"length": 0}} for number in range(3_000)}
+    for _ in range(90):
+        files = {"n" * 500: files}
+    with pytest.raises(MetainfoError, match="paths of all files in the file tree are too long"):
+        Info.parse(tree(**files))
 
 
 REFUSED: list[tuple[bytes, str]] = [

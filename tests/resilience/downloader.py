@@ -49,7 +49,7 @@ class Program:
 
     def add(self, path: str, peers: list[tuple[str, int]], want: bool, data_dir: str | None) -> str:
         """Add a torrent, perhaps want all of it, and say where it may come from."""
-        torrent = self.client.add(Path(path), data_dir=data_dir)
+        torrent = self.client.add(path if path.startswith("magnet:") else Path(path), data_dir=data_dir)
         if want:
             torrent.download_all()
         torrent.add_peers([(host, port) for host, port in peers])

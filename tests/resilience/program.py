@@ -15,6 +15,7 @@ from anabranch.storage import SessionStore, session_key
 from ours import until
 
 PROGRAM = Path(__file__).with_name("downloader.py")
+_LEAF = 16 * 1024  # bytes of a block, of which the hash is a leaf
 
 
 class DownloaderRefused(Exception):
@@ -77,9 +78,14 @@ class Downloader:
         self._program.communicate()
 
     def add(
-        self, path: Path, peers: list[tuple[str, int]] | None = None, *, want: bool = True, data_dir: Path | None = None
+        self,
+        path: Path | str,
+        peers: list[tuple[str, int]] | None = None,
+        *,
+        want: bool = True,
+        data_dir: Path | None = None,
     ) -> str:
-        """Add the torrent of that .torrent file; the other methods mean the one added last where none is named."""
+        """Add the torrent of that .torrent file or link; the other methods mean the one added last where none is named."""
         where = str(data_dir) if data_dir is not None else None
         self.torrent = self.ask("add", path=str(path), peers=peers or [], want=want, data_dir=where)
         return self.torrent
@@ -121,20 +127,41 @@ class Downloader:
 
 
 def pieces_on_disk(metainfo: Metainfo, data: Path) -> set[int]:
-    """Hash what is there, file by file under either of its names, without any code of ours."""
+    """Hash what is there, file by file under either of its names, without any code of ours.
+
+    A piece is right when it has every hash that the torrent has of it.
+    """
     info = metainfo.info
+    geometry = info.geometry
+    length, pieces = geometry.piece_length, range(geometry.piece_count)
     whole = bytearray()
+    wrong: set[int] = set()
     for file in info.files:
         path = data.joinpath(*file.path)
         found = next((one for one in (path.with_name(path.name + ".part"), path) if one.exists()), None)
-        content = found.read_bytes() if found else b""
-        whole += content[: file.length].ljust(file.length, b"\0")
-    length = info.geometry.piece_length
-    return {
-        piece
-        for piece in range(info.geometry.piece_count)
-        if hashlib.sha1(whole[piece * length : (piece + 1) * length]).digest() == info.hash_of(piece)
-    }
+        content = found.read_bytes() if found and not file.pad else b""
+        content = content[: file.length].ljust(file.length, b"\0")
+        whole += bytes(file.offset - len(whole))  # a file of v2 begins at a piece
+        whole += content
+        if file.root:
+            due = metainfo.layers.get(file.root, file.root)
+            width = min(length, max(1 << (file.length - 1).bit_length(), _LEAF)) // _LEAF
+            roots = [_root(content[begin : begin + length], width) for begin in range(0, file.length, length)]
+            first = file.offset // length
+            wrong |= {first + at for at, root in enumerate(roots) if root != due[at * 32 : at * 32 + 32]}
+    if info.v1 is not None:
+        digests = [hashlib.sha1(whole[piece * length : (piece + 1) * length]).digest() for piece in pieces]
+        wrong |= {piece for piece in pieces if digests[piece] != info.hash_of(piece)}
+    return set(pieces) - wrong
+
+
+def _root(content: bytes, width: int) -> bytes:
+    """The root of the tree of *width* leaves over the content's blocks (BEP 52)."""
+    layer = [hashlib.sha256(content[begin : begin + _LEAF]).digest() for begin in range(0, len(content), _LEAF)]
+    layer += [bytes(32)] * (width - len(layer))
+    while len(layer) > 1:
+        layer = [hashlib.sha256(left + right).digest() for left, right in zip(layer[::2], layer[1::2], strict=True)]
+    return layer[0]
 
 
 def pieces_recorded(metainfo: Metainfo, folder: Path) -> set[int]:

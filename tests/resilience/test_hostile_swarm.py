@@ -24,7 +24,7 @@ from anabranch.testing import KINDS
 from ours import KIB, MIB
 
 RATE = 8 * MIB  # bytes per second that the download is limited to
-START = 1.5  # seconds that three programs may take to begin on a busy machine; no rule
+PATIENCE = 30  # seconds until a test gives an answer up; no rule
 MOST_MEMORY = 200 * MIB
 SEEDER, VICTIM, FIRST = "127.0.61.1", "127.0.61.2", "127.0.62.1"
 PRESSING = ("flood-requests", "never-reads", "silent-crowd", "come-and-go", "flood-extensions", "flood-haves")
@@ -35,8 +35,8 @@ WORST = (
 )
 DEEP = [pytest.mark.deep, pytest.mark.timeout(300)]
 DOWNLOADS = [
-    pytest.param(8 * MIB, WORST, id="ten kinds"),
-    pytest.param(96 * MIB, tuple(KINDS), id="all kinds", marks=DEEP),
+    pytest.param(8 * MIB, WORST, False, id="ten kinds"),
+    pytest.param(96 * MIB, tuple(KINDS), True, id="all kinds", marks=DEEP),
 ]
 SERVED = [pytest.param(8 * MIB, id="8 MiB"), pytest.param(128 * MIB, id="128 MiB", marks=DEEP)]
 
@@ -79,7 +79,7 @@ class Ours:
                 [*line, "--state", str(place / "state")], stdout=subprocess.PIPE, stderr=errors, text=True
             )
 
-    def next(self, event: str, timeout: float = 10) -> dict[str, Any]:
+    def next(self, event: str, timeout: float = PATIENCE) -> dict[str, Any]:
         """The next object of that event; the program ends where that does not come in time."""
         line = ""
         alarm = Timer(timeout, self.child.kill)
@@ -139,12 +139,15 @@ def free_port(host: str) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs an address for every attacker, and /proc")
-@pytest.mark.parametrize(("length", "kinds"), DOWNLOADS)
+@pytest.mark.parametrize(("length", "kinds", "timed"), DOWNLOADS)
 def test_among_many_hostile_peers_a_download_comes_right_in_time(
-    shared: Shared, kinds: tuple[str, ...], tmp_path: Path
+    shared: Shared, kinds: tuple[str, ...], timed: bool, tmp_path: Path
 ) -> None:
-    """One good seeder among one of each kind: right, within twice the ideal time, in bounded memory, no traceback."""
-    length = shared.original.stat().st_size
+    """One good seeder among one of each kind: right, in bounded memory, no traceback; within twice the ideal time.
+
+    That is the time which the rate limit allows, measured where it is long beside what a busy machine adds.
+    """
+    ideal = shared.original.stat().st_size / RATE
     port = free_port(VICTIM)
     target = tmp_path / "target"
     with ExitStack() as stack:
@@ -162,15 +165,16 @@ def test_among_many_hostile_peers_a_download_comes_right_in_time(
             "--seed",
             *peers,
         ]
-        begun = time.monotonic()
         victim = stack.enter_context(ours(tmp_path / "victim", VICTIM, port, *words))
-        victim.next("complete", 10 * length / RATE)
+        victim.next("added")
+        begun = time.monotonic()
+        victim.next("complete", PATIENCE + 5 * ideal)
         taken = time.monotonic() - begun
         memory = victim.peak_memory()
         told = victim.end()
         assert not [one for one in told if one["event"] == "banned" and one["host"] == SEEDER]
         assert trees.digest(target / "content.bin") == trees.digest(shared.original)
-        assert taken <= 2 * length / RATE + START
+        assert not timed or taken <= 2 * ideal
         assert memory < MOST_MEMORY
         assert "Traceback" not in victim.errors.read_text()
 
@@ -189,7 +193,8 @@ def test_while_six_kinds_press_on_our_seeder_libtorrent_gets_everything(shared: 
         host, _, port = str(address).rpartition(":")
         stack.enter_context(attackers((host, int(port)), shared, *PRESSING))
         leecher = stack.enter_context(LibtorrentPeer("127.0.61.3"))
-        time.sleep(0.5)  # the attackers have been there for a while
+        while seeder.next("progress")["peers"] < 2:  # attackers are there, and it is their turn first
+            pass
         leecher.add(shared.torrent, tmp_path / "theirs")
         leecher.connect(host, int(port))
         leecher.wait_finished(200)

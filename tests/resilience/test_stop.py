@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import trees
-from anabranch.api import Client, InputRefused, Metainfo, Priority, Torrent, create
+from anabranch.api import Client, InfoHash, InputRefused, Metainfo, Priority, Torrent, create
 from anabranch.storage import SavedTorrent, SessionStore, session_key
 from ours import KIB, MIB, address_of, finished, make_client, stages, until, until_downloaded
 from resilience.program import Downloader, DownloaderRefused
@@ -174,6 +175,33 @@ def test_resume_data_do_not_make_files_out_of_nothing(data: bytes, tmp_path: Pat
         completed = {file.path: file.bytes_completed for file in moved.files}
         assert completed[files[-1].path] == 0
         assert completed[files[-2].path] < files[-2].length
+
+
+@pytest.mark.parametrize("damage", [b"", b"d4:infod", b"magnet:?dn=x", b"magnet:\xff", None], ids=repr)
+def test_one_damaged_memory_is_left_out_and_stands_in_nobodys_way(
+    data: bytes, original: Path, tmp_path: Path, damage: bytes | None
+) -> None:
+    """The others are restored; the torrent itself goes on with what is still known of it when its file is given."""
+    other = create(trees.make_file(original.parent / "other.bin", 100 * KIB), piece_length=16 * KIB, version="v2")
+    link = "magnet:?xt=urn:btih:" + "a1" * 20
+    with make_client(tmp_path, "127.0.6.14", data_dir=original.parent) as client:
+        for source in (data, other):
+            assert client.add(source).checked.wait(30)
+        client.add(link)
+    store = SessionStore(tmp_path / "state")
+    key = session_key(Metainfo.parse(other).info.info_hash, original.parent)
+    found = store.load(key)
+    assert found is not None
+    store.save(key, replace(found, metainfo=data if damage is None else damage))
+    store.close()
+    with make_client(tmp_path, "127.0.6.14", data_dir=original.parent) as client:
+        restored = {torrent.info_hash for torrent in client.restore()}
+        assert restored == {Metainfo.parse(data).info.info_hash, InfoHash.parse("a1" * 20)}
+        feed = client.events()
+        torrent = client.add(other)
+        finished(torrent, 10)
+        assert "checking" not in stages(feed)
+        assert len(client.torrents) == 3
 
 
 def test_a_torrent_is_run_once_below_one_directory(data: bytes, original: Path, tmp_path: Path) -> None:

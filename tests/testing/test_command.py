@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -34,16 +35,14 @@ def test_every_kind_is_listed_with_what_it_does() -> None:
 def test_attackers_have_an_address_each_and_a_line_each(origin: Origin, torrent: str) -> None:
     """Where they listen comes first, and what became of them when the time is over."""
     words = ("attack", "wrong-hash", "half-handshake", "--victim", str(origin.address), "--torrent", torrent)
-    done = run(*words, "--from", "127.0.7.200", "--seconds", "0.7", "--data", str(origin.path.parent))
+    done = run(*words, "--from", "127.0.7.200", "--seconds", "1.5", "--data", str(origin.path.parent))
     assert done.returncode == 0, done.stderr
     first, second, *ends = done.stdout.splitlines()
     assert first.startswith("wrong-hash listens on 127.0.7.200:")
     assert second.startswith("half-handshake listens on 127.0.7.201:")
-    assert [line.split(" connections")[0] for line in ends] == [
-        "wrong-hash at 127.0.7.200: 1",
-        "half-handshake at 127.0.7.201: 1",
-    ]
-    assert "closed by the victim" in ends[0]
+    assert re.match(r"wrong-hash at 127\.0\.7\.200: [1-9][0-9]* connections \(.*closed by the victim", ends[0])
+    assert re.match(r"half-handshake at 127\.0\.7\.201: [1-9][0-9]* connections \(", ends[1])
+    assert len(ends) == 2
 
 
 def test_a_signal_ends_it_in_order(torrent: str) -> None:
@@ -65,6 +64,8 @@ def test_a_signal_ends_it_in_order(torrent: str) -> None:
         ("attack", "garbage"),
         ("attack", "garbage", "--torrent", "TORRENT", "--victim", "nowhere"),
         ("attack", "garbage", "--torrent", "TORRENT", "--from", "localhost"),
+        ("attack", "garbage", "--torrent", "TORRENT", "--from", "192.0.2.1"),
+        ("attack", "garbage", "knock", "--torrent", "TORRENT", "--from", "255.255.255.255"),
         ("attack", "garbage", "--torrent", __file__),
     ],
 )

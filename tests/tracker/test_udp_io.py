@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -53,7 +54,8 @@ def test_conversations_that_are_over_are_forgotten(run: Run[Any], monkeypatch: p
 
     async def work(tracker: UdpServer) -> None:
         udp = UdpTrackers()
-        await udp.announce(Address(tracker.host, tracker.port), "/", REQUEST, 0.05)
+        with suppress(TrackerFault):  # on a slow machine the answer is late, and the conversation over as well
+            await udp.announce(Address(tracker.host, tracker.port), "/", REQUEST, 0.05)
         while udp.conversations:  # noqa: ASYNC110 # nobody is told of it
             await asyncio.sleep(0.01)
         udp.close()

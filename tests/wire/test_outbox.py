@@ -143,3 +143,17 @@ def test_nothing_cannot_be_sent_as_a_block() -> None:
     """Empty data is the owner's mistake."""
     with pytest.raises(ValueError, match="0 bytes"):
         Outbox(None).put_blocks(0, 0, memoryview(b""), 16)
+
+
+def test_what_tells_of_our_pieces_is_counted_until_nothing_is_queued() -> None:
+    outbox = Outbox(None)
+    outbox.put(b"have", tells=True)
+    outbox.put(b"answer")
+    assert (outbox.pending, outbox.told) == (10, 4)
+    outbox.sent(9)
+    assert (outbox.pending, outbox.told) == (1, 4)
+    outbox.sent(1)
+    assert (outbox.pending, outbox.told) == (0, 0)
+    outbox.put(b"have", tells=True)
+    outbox.discard()
+    assert outbox.told == 0

@@ -113,16 +113,17 @@ class Client:
             InputRefused: it is not a torrent, another process uses it with the same files, or *resume* is of no use.
             StorageFailed: the stored state cannot be read.
             Closed: the client is closed.
-            Misused: called on the engine's own thread.
+            Misused: called on the engine's own thread, or with a URL in a task.
         """
         policy = Policy(download, upload, self.config.established_connections, check)
-        state, _ = self._core.add(resolve(source), data_dir, storage=storage, resume=resume, policy=policy)
+        state, _ = self._core.add(resolve(source, self.config), data_dir, storage=storage, resume=resume, policy=policy)
         return Torrent(self._core, state)
 
     def restore(self) -> list[Torrent]:
         """Add every torrent that is remembered in the state directory, each where its files are.
 
-        A torrent that another process uses is left out. Reads state from the disk, like add().
+        A torrent that another process uses is left out, as is one of which what is remembered is damaged (it is
+        logged). Reads state from the disk, like add().
 
         Raises:
             StorageFailed: the stored state cannot be read.

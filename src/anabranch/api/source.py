@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 
+from anabranch.engine import Config
 from anabranch.metainfo import MAX_FILE, Magnet, Metainfo, MetainfoError, load, names_no_file
-from anabranch.model import InfoHash, InfoHashV2, InputRefused, TorrentError
-from anabranch.net import HttpClient, Identity
+from anabranch.model import InfoHash, InfoHashV2, InputRefused, Misused, TorrentError
+from anabranch.net import HttpClient
 
 Source = str | os.PathLike[str] | bytes | InfoHash | InfoHashV2 | Metainfo | Magnet
 
@@ -16,11 +18,16 @@ _PATIENCE = 30.0  # seconds for a .torrent file that comes by URL
 _OK = 200
 
 
-def resolve(source: Source) -> Metainfo | Magnet:
+def resolve(source: Source, config: Config | None = None) -> Metainfo | Magnet:
     """Read what *source* is, holds or names; of a URL, what is there. A file that is called like a hash is a file.
+
+    Args:
+        source: What a torrent can be added by.
+        config: Whose: says who asks for a URL, and from which address. The defaults where none is given.
 
     Raises:
         InputRefused: it is no torrent, or cannot be read.
+        Misused: it is a URL, and the caller a task: its loop would have to wait.
     """
     match source:
         case Metainfo() | Magnet():
@@ -33,23 +40,26 @@ def resolve(source: Source) -> Metainfo | Magnet:
             return Metainfo.parse(source)
     text = os.fspath(source)
     if names_no_file(text) and not Path(text).exists():
-        return _named(text)
+        return _named(text, config or Config())
     return load(text)
 
 
-def _named(text: str) -> Metainfo | Magnet:
+def _named(text: str, config: Config) -> Metainfo | Magnet:
     if text.lower().startswith(("http://", "https://")):
-        return _fetched(text)
+        return _fetched(text, config)
     if text.lower().startswith("magnet:"):
         return Magnet.parse(text)
     return Magnet.parse(f"magnet:?xt=urn:{f'btmh:1220{text}' if len(text) == 64 else f'btih:{text}'}")
 
 
-def _fetched(url: str) -> Metainfo:
+def _fetched(url: str, config: Config) -> Metainfo:
     """The .torrent file at a URL. Waits for it."""
+    with suppress(RuntimeError):  # there is no loop here: good
+        asyncio.get_running_loop()
+        raise Misused("a URL is waited for: in a task, use await asyncio.to_thread(client.add, url)")
 
     async def get() -> tuple[int, bytes]:
-        client = HttpClient(Identity().user_agent)
+        client = HttpClient(config.identity.user_agent, bind=config.listen_host)
         try:
             reply = await client.get(url, timeout=_PATIENCE, limit=MAX_FILE)
         finally:

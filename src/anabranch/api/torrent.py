@@ -72,21 +72,21 @@ class Torrent:
         Raises:
             Misused: the info dictionary has not come yet: wait for `got_info`.
         """
-        if self.magnet_only:
+        metainfo = self._state.metainfo
+        if not metainfo.info.raw:
             raise Misused("the torrent's info dictionary has not come yet: wait for got_info")
-        return self._state.metainfo
+        return metainfo
 
     @property
     def magnet_only(self) -> bool:
         """Whether only its name is known, and what it holds is still to come from peers."""
-        return not self._state.pieces.learned
+        return not self._state.metainfo.info.raw
 
     @property
     def magnet(self) -> Magnet:
         """The link that names it: before `got_info` the one it was added by."""
-        if self.magnet_only:
-            return Magnet.parse(self._state.metainfo.raw.decode())
-        return Magnet.of(self._state.metainfo)
+        metainfo = self._state.metainfo
+        return Magnet.of(metainfo) if metainfo.info.raw else Magnet.parse(metainfo.raw.decode())
 
     @property
     def info(self) -> Info:
@@ -141,7 +141,7 @@ class Torrent:
     def download_all(self) -> None:
         """Want every file that is not wanted already; before `got_info`, as soon as there are files.
 
-        Of a magnet link that selects files (BEP 53), those are all that is wanted.
+        Asked for before `got_info`, of a magnet link that selects files (BEP 53) those are meant by "all".
         """
         with self._core.turn:
             if want_when_known(self._state):

@@ -304,6 +304,7 @@ def _open_missing_streams() -> None:
 
 
 def _explain(error: Exception) -> int:
+    from anabranch.metainfo import printable
     from anabranch.model import TorrentError
 
     if isinstance(error, TorrentError):
@@ -318,5 +319,6 @@ def _explain(error: Exception) -> int:
         text = "this is a mistake of ours; please report the lines above"
     else:
         text = f"internal error: {type(error).__name__}: {error}; please report it, with what -v prints"
-    print(f"anabranch: {text}", file=sys.stderr)
+    for line in text.splitlines():  # it may repeat what a stranger wrote
+        print(f"anabranch: {printable(line)}", file=sys.stderr)
     return FAILED

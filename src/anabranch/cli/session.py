@@ -6,7 +6,7 @@ Everything is looked at by this one thread several times a second; events only f
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -56,11 +56,12 @@ class Watched:
     since: float = field(default_factory=time.monotonic)
 
 
-def load_all(sources: Sequence[str]) -> list[Metainfo | Magnet]:
+def load_all(wishes: Wishes) -> list[Metainfo | Magnet]:
     """Read all torrents before anything is begun; one that is named twice counts once. Raises InputRefused."""
     found: dict[InfoHash, Metainfo | Magnet] = {}
-    for source in sources:
-        known = resolve_source(source)
+    config = config_of(wishes)
+    for source in wishes.sources:
+        known = resolve_source(source, config)
         for name in names_of(known):
             if name in found:
                 break

@@ -21,7 +21,7 @@ _NAMES_SHOWN = 10  # files named when a pattern matches none
 
 def download(wishes: Wishes) -> int:
     """Fetch torrents. Answers the exit code; raises TorrentError."""
-    torrents = load_all(wishes.sources)
+    torrents = load_all(wishes)
     for one in torrents:  # a pattern that matches nothing is said before anything is begun
         if isinstance(one, Metainfo):
             selection(one, wishes.select)
@@ -65,7 +65,7 @@ def download(wishes: Wishes) -> int:
 
 def seed(wishes: Wishes) -> int:
     """Serve what is there of torrents, until interrupted. Answers the exit code; raises TorrentError."""
-    torrents = load_all(wishes.sources)
+    torrents = load_all(wishes)
 
     def ready(watched: Watched) -> None:
         torrent = watched.torrent
@@ -125,7 +125,8 @@ def selection(metainfo: Metainfo, patterns: Sequence[str], ranges: Sequence[tupl
     if not patterns:
         if ranges is None:
             return {file.index for file in files}
-        chosen = {file.index for file in files if not file.pad and any(a <= file.index <= b for a, b in ranges)}
+        named = (number for a, b in ranges for number in range(a, min(b + 1, len(files))))
+        chosen = {number for number in named if not files[number].pad}
         if not chosen:
             numbers = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges[:_NAMES_SHOWN])
             raise CommandFailed(

@@ -6,10 +6,10 @@ No turn is needed before register(): nobody knows the torrent yet.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import suppress
 
-from anabranch.metainfo import Magnet, Metainfo
-from anabranch.model import Priority, no_pieces
+from anabranch.metainfo import Magnet, Metainfo, MetainfoError
+from anabranch.model import InfoHash, Priority, no_pieces
 from anabranch.storage import Claim, ClientStorage, SavedTorrent, SessionKey
 
 from . import announcing, events, exchanging, learning
@@ -20,16 +20,32 @@ from .stage import Learning, Live
 from .state import Checks, Disk, Holding, Policy, Signals, TorrentState
 
 
-def parse_source(saved: bytes) -> Metainfo | Magnet:
-    """What a session remembers a torrent by. Raises MetainfoError."""
-    return Magnet.parse(saved.decode()) if saved.startswith(b"magnet:") else Metainfo.parse(saved)
+def parse_source(saved: bytes, name: InfoHash) -> Metainfo | Magnet:
+    """What a session remembers the torrent of that name by.
+
+    Raises:
+        MetainfoError: it is damaged, or another torrent's.
+    """
+    known: Metainfo | Magnet
+    if saved.startswith(b"magnet:"):
+        known = Magnet.parse(saved.decode(errors="replace"))
+        names = known.swarm_hashes
+    else:
+        known = Metainfo.parse(saved)
+        names = known.info.swarm_hashes
+    if name not in names:
+        raise MetainfoError(f"what is remembered of torrent {name} is another torrent's")
+    return known
 
 
-def better_known(source: Metainfo | Magnet, saved: bytes) -> Metainfo | Magnet:
+def better_known(source: Metainfo | Magnet, saved: bytes, name: InfoHash) -> Metainfo | Magnet:
     """What an earlier run has learned of a torrent that is added again by its name, or without its piece layers."""
     if isinstance(source, Metainfo) and source.info.v2 is None:
         return source  # all of it is known
-    known = parse_source(saved)
+    try:
+        known = parse_source(saved, name)
+    except MetainfoError:
+        return source  # nothing can be learned from what is damaged
     if isinstance(known, Magnet):
         return source
     return known if isinstance(source, Magnet) or len(known.layers) > len(source.layers) else source
@@ -72,11 +88,8 @@ def enrich(engine: Engine, torrent: TorrentState, source: Metainfo | Magnet) -> 
     """Within a turn: a torrent that is here was added again: what the source knows beyond us is of use, in this run."""
     if isinstance(source, Metainfo):
         learning.take_metainfo(engine, torrent, source)
-    before = torrent.metainfo.trackers
-    known = {url for tier in before for url in tier}
-    tiers = source.trackers if isinstance(source, Metainfo) else tuple((url,) for url in source.trackers)
-    fresh = [tuple(url for url in tier if url not in known) for tier in tiers]
-    torrent.metainfo = replace(torrent.metainfo, trackers=before + tuple(filter(None, fresh)))
+    tiers = source.trackers if isinstance(source, Metainfo) else [(url,) for url in source.trackers]
+    torrent.metainfo = announcing.with_trackers(torrent.metainfo, tiers)
     if torrent.swarm.trackers or isinstance(torrent.stage, Learning | Live):
         announcing.begin(engine, torrent)
 
@@ -93,7 +106,9 @@ def take_over(torrent: TorrentState, saved: SavedTorrent) -> None:
         torrent.worth.when_known = any(saved.priorities)
     elif saved.metainfo.startswith(b"magnet:"):
         if any(saved.priorities):
-            learning.select(torrent, Magnet.parse(saved.metainfo.decode()).select)
+            with suppress(MetainfoError):  # a damaged link selects nothing
+                ranges = Magnet.parse(saved.metainfo.decode(errors="replace")).select
+                learning.select(torrent, learning.selection(torrent.worth, ranges))
     elif len(saved.priorities) == len(torrent.worth.of_file):
         prefer(torrent, [Priority(min(number, Priority.HIGH)) for number in saved.priorities])
 

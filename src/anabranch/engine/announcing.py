@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import inf
 
+from anabranch.metainfo import Metainfo
 from anabranch.model import InfoHash, InputRefused
 from anabranch.net import parse_url
 from anabranch.tracker import AnnounceReply, AnnounceRequest, Event, FaultKind, TrackerFault
@@ -27,6 +28,7 @@ from .state import TorrentState
 FLOOR = 60.0  # seconds between two announces to a tracker, whatever it says, but to tell it that we have got everything
 AT_ONCE = 32  # announces under way
 PER_URL = 2  # of them to one tracker
+MOST_TRACKERS = 500  # of a torrent: a list of 300,000 would have us ask somebody's server again and again
 _WORST = 3  # failures up to which the pause is doubled: 2, 4, 8 minutes
 _NUMWANT = 200
 _UNKNOWN_LEFT = 2**63 - 1  # bytes; some trackers take -1 amiss
@@ -103,6 +105,13 @@ class Announce:
     def key(self) -> Farewell:
         """Where it goes, and about whom."""
         return self.tracker.url, self.tiers.name
+
+
+def with_trackers(metainfo: Metainfo, tiers: Sequence[Sequence[str]]) -> Metainfo:
+    """The metainfo, and behind its own trackers those of *tiers* that it has not."""
+    known = {url for tier in metainfo.trackers for url in tier}
+    fresh = [tuple(url for url in tier if url not in known) for tier in tiers]
+    return replace(metainfo, trackers=metainfo.trackers + tuple(filter(None, fresh)))
 
 
 def begin(engine: Engine, torrent: TorrentState) -> None:
@@ -248,9 +257,13 @@ def _take_new(engine: Engine, tiers: Tiers) -> None:
     """Add what the metainfo has and we have not: each tier shuffled, that not all ask the same tracker (BEP 12)."""
     known = {tracker.url for tracker in tiers.every()}
     for tier in tiers.torrent.metainfo.trackers:
-        fresh = [Tracker(url) for url in tier if url not in known]
+        room = MOST_TRACKERS - len(known)
+        if room <= 0:
+            return
+        fresh = list(islice((url for url in tier if url not in known), room))
+        known.update(fresh)
         if fresh:
-            tiers.tiers.append(sorted(fresh, key=lambda _: engine.draw(1 << 30)))
+            tiers.tiers.append(sorted(map(Tracker, fresh), key=lambda _: engine.draw(1 << 30)))
 
 
 def _ready(engine: Engine, now: float, asked: Counter[str]) -> Iterator[Tiers]:

@@ -1,7 +1,8 @@
 """The addresses that a torrent may dial, where each is known from, in which order, and when it may be tried again.
 
-Whom the user gave comes first, then who failed least, then who has the greater canonical priority (BEP 40), then who
-became known first. The order is made when somebody asks for it: a torrent that dials nobody pays nothing.
+Whom the user gave comes first, then who failed least, then who did not understand us and is dialed in another way, then
+who has the greater canonical priority (BEP 40), then who became known first. The order is made when somebody asks for
+it: a torrent that dials nobody pays nothing.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Candidate:
     not_before: float = 0.0
     engaged: bool = False  # being dialed, or connected
     seed: bool = False  # had everything when last seen
-    way: int = 0  # which of the configured ways to begin a connection is tried
+    way: int = 0  # which of the ways to begin a connection is tried (dialing.py)
     ticket: int = 0  # of its one place in a heap that counts; 0: none
 
     @property
@@ -61,7 +62,7 @@ class Candidate:
         return min(_DISTRUST[source] for source in self.sources)
 
 
-_Ready = tuple[bool, int, int, int, Candidate]  # not of the user, failures, negative priority, ticket
+_Ready = tuple[bool, int, int, int, int, Candidate]  # not of the user, failures, negative way and priority, ticket
 _Resting = tuple[float, int, Candidate]  # not before, ticket
 
 
@@ -140,7 +141,7 @@ class Candidates:
         """
         self._sort(now, seeds_too, ours)
         while self._ready:
-            ticket, candidate = self._ready[0][3:]
+            ticket, candidate = self._ready[0][4:]
             if candidate.ticket == ticket and not candidate.engaged:
                 if seeds_too or not candidate.seed:
                     return candidate
@@ -192,7 +193,8 @@ class Candidates:
             if self._known.get(candidate.address) is candidate and not candidate.engaged:
                 candidate.ticket = ticket = self._ticket()
                 priority = ours.priority(candidate.address)
-                heappush(self._ready, (not candidate.of_user, candidate.failures, -priority, ticket, candidate))
+                order = not candidate.of_user, candidate.failures, -candidate.way, -priority
+                heappush(self._ready, (*order, ticket, candidate))
         self._fresh.clear()
 
     def _ticket(self) -> int:

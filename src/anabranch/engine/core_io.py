@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bitarray import bitarray
 
-from anabranch.metainfo import Magnet, Metainfo
+from anabranch.metainfo import Magnet, Metainfo, MetainfoError
 from anabranch.model import Address, Closed, InfoHash, InputRefused, Misused
 from anabranch.net import RANDOM_BYTES, Bucket, NotResolved, listen, resolve
 from anabranch.storage import (
@@ -85,6 +85,7 @@ class Core:
         self._disk = Workers(max(2, min(cores, 8)), "anabranch-disk", answer)
         self._cold = Workers(4, "anabranch-read", answer)
         self._record = Workers(1, "anabranch-record", answer)
+        self._names = Workers(2, "anabranch-names", answer)
         self._handles = Handles()
         self._feeds: Feeds[Event] = Feeds(self.forbidden)
         self._hooks = Hooks("anabranch-hooks")
@@ -139,23 +140,25 @@ class Core:
         return stop
 
     def restore(self) -> list[TorrentState]:
-        """Add every torrent that the session store remembers; those that another process uses are left to it."""
+        """Add what the session store remembers, but for what another process uses and for what is damaged."""
         with self.turn:
             if self._closed:
                 raise Closed("the client is closed")
         sessions = self.engine.workshop.sessions
-        restored: list[TorrentState] = []
+        restored: dict[TorrentState, None] = {}  # two that are remembered may turn out to be one
         for key in sessions.torrents() if sessions is not None else ():
             saved = sessions.load(key) if sessions is not None else None
             if saved is None:
                 continue
             try:
                 policy = Policy(most_connections=self.config.established_connections)
-                source = adding.parse_source(saved.metainfo)
-                restored.append(self.add(source, key.data_path, policy=policy, known_as=key.info_hash)[0])
+                source = adding.parse_source(saved.metainfo, key.info_hash)
+                restored[self.add(source, key.data_path, policy=policy, known_as=key.info_hash)[0]] = None
             except InUse as taken:
                 log.info("not restored torrent=%s reason=%s", key.info_hash, taken)
-        return restored
+            except MetainfoError as damaged:  # it stays remembered: added again by the user it goes on
+                log.warning("not restored torrent=%s reason=%s", key.info_hash, damaged)
+        return list(restored)
 
     def add(
         self,
@@ -206,13 +209,13 @@ class Core:
         policy: Policy,
     ) -> TorrentState:
         self._wait_for_former(key.info_hash, key.data_path)
-        peers = source.peers if isinstance(source, Magnet) else ()
+        given = source
         sessions = self.engine.workshop.sessions
         claim = sessions.claim(key) if sessions is not None else None
         try:
             saved = sessions.load(key) if sessions is not None else None
             if saved is not None:
-                source = adding.better_known(source, saved.metainfo)
+                source = adding.better_known(source, saved.metainfo, key.info_hash)
             home = storage or self._home(key.data_path)
             torrent = adding.make(source, key, home, self.engine, self.forbidden, policy)
             torrent.totals.added = time.time()
@@ -227,10 +230,13 @@ class Core:
                     raise Closed("the client is closed")
                 adding.register(self.engine, torrent, claim)
                 claim = None
+                if given is not source:  # more was known of it; but not, perhaps, all of its trackers
+                    adding.enrich(self.engine, torrent, given)
         finally:
             if claim is not None:
                 claim.release()
-        self._look_up(torrent, peers)
+        if isinstance(given, Magnet):
+            self._look_up(torrent, given.peers)
         return torrent
 
     def _remembered(self, names: Sequence[InfoHash], data_path: str) -> InfoHash:
@@ -261,7 +267,7 @@ class Core:
         def done(found: list[Address]) -> None:
             self.add_peers(torrent, found, "magnet")
 
-        self._cold.submit(job, done, failed)
+        self._names.submit(job, done, failed)
 
     def drop(self, torrent: TorrentState, *, forget: bool) -> None:
         """Let a torrent go; `torrent.signals.closed` tells when all of it is done."""
@@ -304,6 +310,7 @@ class Core:
         self.network.call(self.network.look_at_closing)
         deadline = time.monotonic() + timeout
         in_time = all(torrent.signals.closed.wait(max(deadline - time.monotonic(), 0.0)) for torrent in torrents)
+        self._names.close(drop=True, timeout=0.0)  # a look-up may take half a minute, and nothing is lost with it
         for workers in (self._disk, self._cold, self._record):
             in_time &= workers.close(drop=True, timeout=max(deadline - time.monotonic(), 0.1))
         self.network.finish_announces(min(max(deadline - time.monotonic(), 0.0), _FAREWELL))

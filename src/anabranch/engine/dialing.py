@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from anabranch.model import InfoHash
+
 from .candidates import Candidate, half_open_limit
+from .directory import names_of
 from .engine import Engine
 from .membership import gives_way, is_full
 from .stage import Learning, Live
@@ -17,11 +20,12 @@ from .state import TorrentState
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """One dial to be made, how long it may take in seconds, and whether to begin obfuscated."""
+    """One dial to be made, how long it may take in seconds, by which name, and whether to begin obfuscated."""
 
     torrent: TorrentState
     candidate: Candidate
     timeout: float
+    name: InfoHash
     obfuscated: bool
 
 
@@ -67,29 +71,33 @@ def choose(engine: Engine, now: float, room: int | None = None) -> list[Dial]:
         candidate = _next(engine, torrent, now)
         if candidate is None:
             continue
-        if not budget.grant(1, now):
+        if not candidate.misunderstood and not budget.grant(1, now):  # a candidate counts once, in however many ways
             break
         timeout = _timeout(engine, torrent)
         torrent.swarm.candidates.engage(candidate, now)
         torrent.swarm.dialing += 1
-        dials.append(Dial(torrent, candidate, timeout, config.encrypts.ways[candidate.way]))
+        dials.append(Dial(torrent, candidate, timeout, *_ways(engine, torrent)[candidate.way]))
         queue.append(torrent)
     return dials
 
 
 def ended(engine: Engine, torrent: TorrentState, candidate: Candidate, *, misunderstood: bool = False) -> None:
-    """A dial did not become a peer. Where we were not understood it is made again, the other way."""
+    """A dial did not become a peer. Where we were not understood it is made again, in another way."""
     now = engine.clock()
     torrent.swarm.dialing -= 1
     if any(peer.candidate is candidate for peer in torrent.swarm.peers.values()):
         return  # it had come by itself meanwhile
-    if misunderstood and candidate.way + 1 < len(engine.config.encrypts.ways):
+    if misunderstood and candidate.way + 1 < len(_ways(engine, torrent)):
         candidate.way += 1
         torrent.swarm.candidates.again(candidate)
-        engine.limits.dials.give_back(1, now)  # a candidate counts once
     else:
         candidate.way = 0
         torrent.swarm.candidates.lost(candidate, now, served=False)
+
+
+def _ways(engine: Engine, torrent: TorrentState) -> list[tuple[InfoHash, bool]]:
+    """How to dial, as long as the peer does not answer. Of a hybrid, some know only the one name and some the other."""
+    return [(name, obfuscated) for name in names_of(torrent) for obfuscated in engine.config.encrypts.ways]
 
 
 def _next(engine: Engine, torrent: TorrentState, now: float) -> Candidate | None:

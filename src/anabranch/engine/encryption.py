@@ -42,7 +42,7 @@ class Encryption(StrEnum):
 
     @property
     def ways(self) -> tuple[bool, ...]:
-        """How to dial, in this order as long as the peer does not answer: obfuscated or not."""
+        """How to dial by a name, in this order as long as the peer does not answer: obfuscated or not."""
         return _WAYS[self]
 
     @property

@@ -5,24 +5,29 @@ What is asked, and whether an answer is true, is for metainfo's PieceLayers to s
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
 from anabranch.metainfo import Metainfo, Wanted, compose
 from anabranch.model import PeerFault
+from anabranch.net import Bucket
 from anabranch.wire import Hashes, HashReject, HashRequest
 
 from .engine import Engine
 from .hashing import HashExchange
 from .stage import Closing, Dropped, Live
-from .state import Peer, TorrentState
+from .state import Peer, Profile, TorrentState
 
 PATIENCE = 5.0  # seconds for an answer, after which somebody else is asked; one that comes late is taken as well
-MOST_ASKED = 4  # requests under way with one peer: 2,048 hashes
+MOST_ASKED = 16  # requests under way with one peer, for files of few pieces; we ourselves refuse more
+MOST_HASHES = 2048  # hashes that these are for together, unless a single one is for more
+_LINED_UP = 1024  # requests that wait in the queue: making those of 20,000 files at once would be a long turn
 _REST = 30.0  # seconds in which a peer that refused is not asked
-_MOST_ANSWERS = 16  # answers to one peer that are being worked out: more are refused
+_MOST_ANSWERED = 8192  # hashes of one peer's requests that are being worked out: more are refused
+_LEAST_ANSWERED = 512  # as which a request for fewer counts
+_ANSWERED = 64  # requests of one peer in a second that are answered, after a burst
+_REQUEST_SIZE = 53  # bytes of a request on the wire
 
 
 def needed(torrent: TorrentState) -> bool:
@@ -47,19 +52,27 @@ def look(engine: Engine, torrent: TorrentState, now: float) -> None:
     for wanted, (_, since) in list(exchange.asked.items()):
         if since <= now - PATIENCE:
             _call_off(exchange, wanted, now)
-    if not exchange.queue and not exchange.asked:
-        exchange.queue.extend(exchange.layers.wanted())
-    under_way = Counter(peer for peer, _ in exchange.asked.values())
     # Who disappointed us longest ago comes first: however many keep silent, an honest peer has its turn.
     for peer in sorted(torrent.swarm.peers.values(), key=lambda peer: exchange.resting.get(peer, 0.0)):
-        if not peer.profile.v2 or exchange.resting.get(peer, 0.0) > now:
-            continue
-        while exchange.queue and under_way[peer] < MOST_ASKED:
-            wanted = exchange.queue.popleft()
-            exchange.asked[wanted] = peer, now
-            peer.talk.hash_request(HashRequest(*wanted))
-            engine.due.touched.add(peer)
-            under_way[peer] += 1
+        _ask(engine, exchange, peer, now)
+
+
+def _ask(engine: Engine, exchange: HashExchange, peer: Peer, now: float) -> None:
+    """Ask one peer for as much as may be under way with it."""
+    if not peer.profile.v2 or exchange.resting.get(peer, 0.0) > now:
+        return
+    if not exchange.queue and len(exchange.asked) < exchange.layers.missing:
+        first = exchange.layers.wanted(_LINED_UP + len(exchange.asked))
+        exchange.queue.extend(wanted for wanted in first if wanted not in exchange.asked)
+    lengths = [wanted.length for wanted, (asked, _) in exchange.asked.items() if asked is peer]
+    requests, hashes = len(lengths), sum(lengths)
+    while exchange.queue and requests < MOST_ASKED and hashes < MOST_HASHES:
+        wanted = exchange.queue.popleft()
+        exchange.asked[wanted] = peer, now
+        peer.talk.hash_request(HashRequest(*wanted))
+        engine.due.touched.add(peer)
+        requests += 1
+        hashes += wanted.length
 
 
 def heard(engine: Engine, peer: Peer, said: Hashes, now: float) -> None:
@@ -89,7 +102,7 @@ def heard(engine: Engine, peer: Peer, said: Hashes, now: float) -> None:
     if exchange.layers.complete:
         _complete(engine, torrent, exchange)
     else:
-        look(engine, torrent, now)
+        _ask(engine, exchange, peer, now)
 
 
 def take_layers(engine: Engine, torrent: TorrentState, layers: Mapping[bytes, bytes]) -> None:
@@ -125,22 +138,23 @@ def refused(engine: Engine, peer: Peer, said: HashReject, now: float) -> None:
 def answer(engine: Engine, peer: Peer, said: HashRequest, now: float) -> None:
     """A peer asks for hashes: a worker looks them up, for large trees take their time."""
     exchange, profile = peer.torrent.exchange, peer.profile
+    size = max(said.length, _LEAST_ANSWERED)
     if (
         exchange is None
         or not isinstance(peer.torrent.stage, Live)
-        or profile.answering >= _MOST_ANSWERS
-        or not profile.hashes.grant(1, now)
+        or profile.answering + size > _MOST_ANSWERED
+        or not _granted(exchange, profile, now)
     ):
         _reject(engine, peer, said)
         return
     layers = exchange.layers
-    profile.answering += 1
+    profile.answering += size
 
     def job() -> bytes | None:
         return layers.answer(said.root, said.base_layer, said.index, said.length, said.proof_layers)
 
     def told(hashes: bytes | None) -> None:
-        profile.answering -= 1
+        profile.answering -= size
         if hashes is None:
             _reject(engine, peer, said)
         else:
@@ -154,6 +168,16 @@ def answer(engine: Engine, peer: Peer, said: HashRequest, now: float) -> None:
         engine.network.run(told, None)
 
     engine.turn.outbox("hashes", said, engine.workshop.cold.submit, job, done, failed)
+
+
+def _granted(exchange: HashExchange, profile: Profile, now: float) -> bool:
+    """Whether the peer has not asked for too much: in a burst it may have all that there is, twice."""
+    if profile.hashes is None:
+        profile.hashes = Bucket(_ANSWERED, 1024 + 2 * exchange.layers.requests)
+    granted = profile.hashes.grant(1, now) > 0
+    if granted:
+        profile.chatter.credit(_REQUEST_SIZE)  # they are held down here
+    return granted
 
 
 def _reject(engine: Engine, peer: Peer, said: HashRequest) -> None:

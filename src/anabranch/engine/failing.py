@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from anabranch.model import StorageFailed, TorrentError
 
-from . import events
+from . import announcing, events
 from .asking import take_back_all
 from .engine import Engine, Work
 from .stage import Closing, Dropped, Failed, follow
@@ -70,7 +70,7 @@ def attempt(
 
 
 def fail(engine: Engine, torrent: TorrentState, error: TorrentError, again: Callable[[], None] | None = None) -> None:
-    """The torrent's disk failed, or no content can satisfy it: stop asking and serving, remember what to repeat."""
+    """The torrent's disk failed: stop asking and serving, remember what to repeat. Any other error is for good."""
     before = torrent.stage
     if isinstance(before, Failed) and before.retry_at == inf:
         return  # nothing can be worse
@@ -80,17 +80,40 @@ def fail(engine: Engine, torrent: TorrentState, error: TorrentError, again: Call
         return
     if again is not None:
         torrent.disk.again.append(again)
-    passes = isinstance(error, StorageFailed)  # a disk may be mended; a torrent that contradicts itself will not
-    torrent.stage = follow(before, Failed(error, engine.clock() + RETRY_EVERY if passes else inf))
+    if not isinstance(error, StorageFailed):  # a disk may be mended; a torrent that contradicts itself will not
+        fail_for_good(engine, torrent, error)
+        return
+    torrent.stage = follow(before, Failed(error, engine.clock() + RETRY_EVERY))
     engine.due.lively.add(torrent)
     if isinstance(before, Failed):
         if str(before.error) != str(error):
-            engine.tell(events.Failed(torrent.info_hash, error, final=not passes))
+            engine.tell(events.Failed(torrent.info_hash, error))
         return
+    _stop(engine, torrent)
+    engine.tell(events.Failed(torrent.info_hash, error))
+    engine.tell(events.StageChanged(torrent.info_hash, "failed"))
+
+
+def fail_for_good(engine: Engine, torrent: TorrentState, error: TorrentError) -> None:
+    """Nothing can be made of the torrent: it leaves its swarm, and who waits for it is told."""
+    before = torrent.stage
+    torrent.stage = follow(before, Failed(error, inf))
+    _stop(engine, torrent)
+    announcing.stop(engine, torrent)
+    for signal in (torrent.signals.got_info, torrent.signals.checked, torrent.signals.complete):
+        if not signal.is_set:
+            engine.turn.outbox("signal fail", signal, signal.fail, error)
+    for peer in torrent.swarm.peers.values():
+        engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "the torrent cannot be used")
+    engine.tell(events.Failed(torrent.info_hash, error, final=True))
+    if not isinstance(before, Failed):
+        engine.tell(events.StageChanged(torrent.info_hash, "failed"))
+
+
+def _stop(engine: Engine, torrent: TorrentState) -> None:
+    """Ask and serve no more. Readers look what has become of the torrent."""
     for peer in torrent.swarm.peers.values():
         take_back_all(engine, peer)
     choke_everybody(engine, torrent)
     for waiting in [signal for signals in torrent.signals.of_piece.values() for signal in signals]:
         engine.turn.outbox("signal", waiting, waiting.set)
-    engine.tell(events.Failed(torrent.info_hash, error, final=not passes))
-    engine.tell(events.StageChanged(torrent.info_hash, "failed"))

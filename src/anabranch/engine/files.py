@@ -82,4 +82,4 @@ class Worth:
 
     def selected(self) -> list[bool]:
         """Which files are wanted at all, for the storage."""
-        return [priority > Priority.NONE for priority in self.of_file]
+        return list(map(bool, self.of_file))

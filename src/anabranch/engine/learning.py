@@ -10,21 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha1, sha256
-from math import inf
+from typing import NamedTuple
 
 from anabranch.metainfo import Info, Magnet, Metainfo, MetainfoError, PieceLayers, compose, safe_name, where_found
 from anabranch.model import BLOCK_SIZE, Geometry, InputRefused, Priority, TorrentError, no_pieces
 from anabranch.wire import METADATA, MetadataFetch, MetadataRequest, write_metadata
 
-from . import events, exchanging
+from . import announcing, events, exchanging
 from .chatter import Chatter
 from .engine import Engine
+from .failing import fail_for_good
 from .files import Worth
 from .hashing import HashExchange
 from .introducing import introduce
 from .opening import open_storage
 from .pieces import PieceTable
-from .stage import Failed, Learning, Opening, follow
+from .stage import Learning, Opening, follow
 from .state import Checks, Holding, Peer, TorrentState
 
 
@@ -36,6 +37,13 @@ class Learned:
     pieces: PieceTable
     worth: Worth
     exchange: HashExchange | None
+
+
+class Selection(NamedTuple):
+    """What each file is worth at first, and so each piece."""
+
+    files: list[Priority]
+    pieces: bytearray
 
 
 def placeholder(magnet: Magnet) -> Metainfo:
@@ -118,7 +126,6 @@ def look(engine: Engine, torrent: TorrentState, now: float) -> None:
         if isinstance(peer, Peer) and torrent.swarm.peers.get(peer.address) is peer:
             engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "sent wrong metadata")
     if fetch.result is not None:
-        torrent.stage = follow(stage, replace(stage, reading=True))
         learn(engine, torrent, fetch.result)
 
 
@@ -139,7 +146,6 @@ def take_metainfo(engine: Engine, torrent: TorrentState, metainfo: Metainfo) -> 
     """The user gave the .torrent file of a torrent that is here: of use where peers would have to be asked."""
     stage = torrent.stage
     if isinstance(stage, Learning) and stage.fetch is not None:
-        torrent.stage = follow(stage, replace(stage, reading=True))
         data_path, draw = torrent.data_path, engine.draw
         _have_read(engine, torrent, lambda: read(metainfo, data_path, draw))
     else:
@@ -157,13 +163,21 @@ def read(metainfo: Metainfo, data_path: str, draw: Callable[[int], int]) -> Lear
 
 
 def _have_read(engine: Engine, torrent: TorrentState, job: Callable[[], Learned]) -> None:
-    def done(found: Learned) -> None:
-        engine.network.run(_begin, engine, torrent, found)
+    ranges = torrent.stage.select if isinstance(torrent.stage, Learning) else None
+
+    def work() -> tuple[Learned, Selection]:
+        found = job()
+        return found, selection(found.worth, ranges)  # of 300,000 files it would be a long turn
+
+    def done(found: tuple[Learned, Selection]) -> None:
+        engine.network.run(_begin, engine, torrent, *found)
 
     def failed(error: BaseException) -> None:
         engine.network.run(_useless, engine, torrent, error)
 
-    engine.turn.outbox("read metadata", torrent, engine.workshop.disk.submit, job, done, failed)
+    if isinstance(torrent.stage, Learning):
+        torrent.stage = follow(torrent.stage, replace(torrent.stage, reading=True))
+    engine.turn.outbox("read metadata", torrent, engine.workshop.disk.submit, work, done, failed)
 
 
 def _useless(engine: Engine, torrent: TorrentState, error: BaseException) -> None:
@@ -172,16 +186,10 @@ def _useless(engine: Engine, torrent: TorrentState, error: BaseException) -> Non
     if not isinstance(stage, Learning) or stage.fetch is None:
         return
     known = error if isinstance(error, TorrentError) else TorrentError(f"unexpected {type(error).__name__}: {error}")
-    torrent.stage = follow(stage, Failed(known, inf))
-    for signal in (torrent.signals.got_info, torrent.signals.checked, torrent.signals.complete):
-        engine.turn.outbox("signal fail", signal, signal.fail, known)
-    for peer in torrent.swarm.peers.values():
-        engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "the torrent cannot be used")
-    engine.tell(events.Failed(torrent.info_hash, known, final=True))
-    engine.tell(events.StageChanged(torrent.info_hash, "failed"))
+    fail_for_good(engine, torrent, known)
 
 
-def _begin(engine: Engine, torrent: TorrentState, found: Learned) -> None:
+def _begin(engine: Engine, torrent: TorrentState, found: Learned, selected: Selection) -> None:
     stage = torrent.stage
     if not isinstance(stage, Learning) or stage.fetch is None:  # the file and the peers were both read
         exchanging.take_layers(engine, torrent, found.metainfo.layers)
@@ -190,23 +198,26 @@ def _begin(engine: Engine, torrent: TorrentState, found: Learned) -> None:
     engine.directory.remove(torrent)
     twin = engine.directory.find(found.metainfo.info.swarm_hashes)
     if twin is not None:
+        if isinstance(twin.stage, Learning) and twin.stage.fetch is not None:
+            learn(engine, twin, found.metainfo.info.raw)  # it need not look for it any more
         _useless(engine, torrent, InputRefused(f"this torrent is here already, as {twin.info_hash}"))
         return
     wanted = torrent.worth.when_known
-    torrent.metainfo = found.metainfo
     torrent.pieces, torrent.worth, torrent.exchange = found.pieces, found.worth, found.exchange
     geometry = found.pieces.geometry
     torrent.holding = Holding(engine.pool.stretch_size(geometry))
     torrent.disk.checks = Checks(no_pieces(geometry.piece_count))
     torrent.disk.dirty = True
+    # Last: users read it without the turn, and what belongs to it must be there. It may have got trackers meanwhile.
+    torrent.metainfo = announcing.with_trackers(found.metainfo, torrent.metainfo.trackers)
     engine.directory.add(torrent)
     if wanted:
-        select(torrent, stage.select)
+        select(torrent, selected)
     for peer in list(torrent.swarm.peers.values()):
         _tell(engine, peer)
     engine.turn.outbox("signal", torrent.signals.got_info, torrent.signals.got_info.set)
     engine.tell(events.GotInfo(torrent.info_hash))
-    torrent.stage = Learning(None, reading=True)
+    torrent.stage = follow(stage, Learning(None))
     go_on(engine, torrent)
 
 
@@ -224,22 +235,26 @@ def go_on(engine: Engine, torrent: TorrentState) -> None:
 
 def want_when_known(torrent: TorrentState) -> bool:
     """Any thread: have all of it, or what its link selects, downloaded once there are files. False: there are."""
-    stage = torrent.stage
-    if not isinstance(stage, Learning) or stage.fetch is None:
+    if torrent.pieces.learned:
         return False
     torrent.worth.when_known = True
     torrent.disk.dirty = True
     return True
 
 
-def select(torrent: TorrentState, ranges: tuple[tuple[int, int], ...] | None) -> None:
-    """Want all files, or those that a magnet link selects (BEP 53)."""
-    count = len(torrent.metainfo.info.files)
-    wanted = [Priority.NORMAL if ranges is None else Priority.NONE] * count
+def selection(worth: Worth, ranges: tuple[tuple[int, int], ...] | None) -> Selection:
+    """All files, or those that a magnet link selects (BEP 53). Needs no turn."""
+    count = len(worth.of_file)
+    files = [Priority.NORMAL if ranges is None else Priority.NONE] * count
     for first, last in ranges or ():
-        wanted[first : last + 1] = [Priority.NORMAL] * len(wanted[first : last + 1])
-    torrent.worth.of_file[:] = wanted
-    torrent.pieces.replace_worth(0, torrent.worth.of_all(wanted))
+        files[first : last + 1] = [Priority.NORMAL] * len(files[first : last + 1])
+    return Selection(files, worth.of_all(files))
+
+
+def select(torrent: TorrentState, selected: Selection) -> None:
+    """Want these files."""
+    torrent.worth.of_file[:] = selected.files
+    torrent.pieces.replace_worth(0, selected.pieces)
 
 
 def _tell(engine: Engine, peer: Peer) -> None:

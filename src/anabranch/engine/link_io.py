@@ -31,8 +31,7 @@ RECEIVE_AT_ONCE = 4 * 1024 * 1024  # bytes; what one readable socket may bring b
 SEND_AT_ONCE = 1024 * 1024  # bytes
 PLAIN_SIZE = 256 * 1024  # bytes; the plain way receives into a buffer of this size, shared by all links
 MESSAGES_AT_ONCE = 32 * 1024  # bytes from a peer that owes us no blocks: up to 6,500 messages in one turn
-MOST_UNTOLD = 256 * 1024  # bytes of messages that a peer may leave unread, beside what tells it of all pieces
-_HAVE_SIZE = 9  # bytes of the message that tells of a piece
+MOST_UNTOLD = 256 * 1024  # bytes of messages that a peer may leave unread, beside what tells it of our pieces
 _ROUNDS = 4  # sends in a row before others have their turn
 _LONGEST_PAUSE = 0.5  # seconds waited for a rate before looking again: it may have been changed
 _CAN_SCATTER = hasattr(socket.socket, "recvmsg_into")
@@ -201,7 +200,7 @@ class SocketLink:
                 reason = membership.refuse(engine, self._torrent, self.address)
             if reason or self._torrent is None:
                 raise PeerFault(reason)
-            shaking.answer(*membership.our_answer(engine, self._torrent, shaking.named))
+            shaking.answer(*membership.our_greeting(engine, self._torrent, shaking.named))
         self._greet_out()
         if shaking.complete and shaking.theirs is not None and self._torrent is not None:
             self._become_peer(self._torrent, shaking.theirs, shaking.rest)
@@ -374,10 +373,9 @@ class SocketLink:
     def _mind_backlog(self, peer: Peer) -> None:
         """Listen no more to a peer that talks and does not read, until it has read: answers must not pile up here.
 
-        Haves come of our own doing. They are allowed for, so that two who tell each other much both go on reading.
+        Haves come of our own doing and do not count, so that two who tell each other much both go on reading.
         """
-        most = MOST_UNTOLD + _HAVE_SIZE * peer.torrent.pieces.geometry.piece_count
-        deaf = peer.talk.pending - peer.talk.pending_payload > (most // 2 if self._deaf else most)
+        deaf = peer.talk.pending_answers > (MOST_UNTOLD // 2 if self._deaf else MOST_UNTOLD)
         if deaf != self._deaf:
             self._deaf = deaf
             self._read_if_due()

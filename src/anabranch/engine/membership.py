@@ -67,14 +67,10 @@ def gives_way(engine: Engine, torrent: TorrentState, host: str, *, dialed: bool)
     return least_useful(torrent.swarm.peers.values(), host, engine.clock(), chosen=chosen)
 
 
-def our_handshake(engine: Engine, torrent: TorrentState, named: InfoHash) -> Handshake:
-    """What we say to a peer about the torrent, by one of its names."""
-    return Handshake.ours(named, engine.peer_id, v2=torrent.metainfo.info.v2 is not None)
-
-
-def our_answer(engine: Engine, torrent: TorrentState, named: InfoHash) -> tuple[Handshake, frozenset[InfoHash]]:
-    """What we answer to a caller that named one of the torrent's names, and all of those."""
-    return our_handshake(engine, torrent, named), frozenset(names_of(torrent))
+def our_greeting(engine: Engine, torrent: TorrentState, name: InfoHash) -> tuple[Handshake, frozenset[InfoHash]]:
+    """What we say to a peer about the torrent, by one of its names, and all names that it may answer with."""
+    ours = Handshake.ours(name, engine.peer_id, v2=torrent.metainfo.info.v2 is not None)
+    return ours, frozenset(names_of(torrent))
 
 
 def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int | None) -> Peer:

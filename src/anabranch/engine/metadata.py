@@ -34,8 +34,10 @@ def heard(engine: Engine, peer: Peer, payload: bytes, now: float) -> None:
         case MetadataRequest(piece):
             _answer(engine, peer, piece, now)
         case MetadataData(piece, total_size, data) if fetch is not None:
-            peer.profile.chatter.credit(len(data))
+            unasked = fetch.wasted.get(peer, 0)
             fetch.data(peer, piece, total_size, data, now)
+            if fetch.wasted.get(peer, 0) == unasked:
+                peer.profile.chatter.credit(len(data))
             learning.look(engine, peer.torrent, now)
         case MetadataReject(piece) if fetch is not None:
             fetch.rejected(peer, piece, now)

@@ -22,7 +22,6 @@ from . import asking, closing, dialing, membership, saving, ticking
 from .announcer_io import Announcer
 from .announcing import Announce
 from .dialing import Dial
-from .directory import names_of
 from .engine import Engine
 from .entrance_io import Entrance
 from .handshaking import Handshaking, Secret
@@ -156,7 +155,6 @@ class NetworkThread:
             touched, engine.due.touched = engine.due.touched, set()
             for peer in touched:
                 peer.link.flush()
-
         if engine.due.idle and not self._idle_timer:
             self._idle_timer = True
             self.loop.call_later(_IDLE_LOOK, self._look_at_idle)
@@ -261,10 +259,8 @@ class NetworkThread:
             return
         self._entrance.note_our_end(sock)
         timeout = one.timeout + engine.config.handshake_timeout
-        names = names_of(one.torrent)
         shaking = Handshaking.dialed(
-            membership.our_handshake(engine, one.torrent, names[0]),
-            frozenset(names),
+            *membership.our_greeting(engine, one.torrent, one.name),
             engine.config.encrypts,
             _secret() if one.obfuscated else None,
             self.clock(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from itertools import chain
+from itertools import chain, compress
 
 from bitarray import bitarray
 
@@ -129,5 +129,7 @@ class PieceTable:
 
 def length_in(geometry: Geometry, pieces: bitarray) -> int:
     """Length in bytes of all these pieces together. O(pieces / 64), and O(files) where each file has a short piece."""
-    gaps = sum(geometry.piece_length - length for piece, length in geometry.short.items() if pieces[piece])
-    return int(pieces.count()) * geometry.piece_length - gaps
+    if pieces.all():
+        return geometry.content
+    short = pieces[list(geometry.short)]  # no loop in Python: there may be as many as files, and users poll
+    return (pieces.count() - short.count()) * geometry.piece_length + sum(compress(geometry.short.values(), short))

@@ -12,7 +12,7 @@ from .checking import queue_check
 from .engine import Engine
 from .failing import attempt, fail
 from .jobs import read_through
-from .stage import Failed
+from .stage import Closing, Dropped, Failed
 from .state import TorrentState
 
 
@@ -31,5 +31,5 @@ def fail_reading(engine: Engine, torrent: TorrentState, piece: int, error: Torre
             around[pieces.start : pieces.stop] = True
         queue_check(engine, torrent, around & torrent.pieces.complete)
 
-    if not isinstance(torrent.stage, Failed):  # one witness is enough
+    if not isinstance(torrent.stage, Failed | Closing | Dropped):  # one witness is enough; who leaves reads nothing
         fail(engine, torrent, error, again)

@@ -122,6 +122,8 @@ def take_resume(torrent: TorrentState, data: bytes) -> bitarray:
             raise InputRefused("this is not resume data of anabranch")
         if said.get(b"info hash") not in names_of(torrent):
             raise InputRefused("the resume data belong to another torrent")
+        if said[b"complete"] and not torrent.pieces.learned:
+            raise InputRefused("resume data are of use with the .torrent file only: the link does not tell of pieces")
         complete = bitfield_from(_bytes(said[b"complete"]), count)
         partial = said[b"partial"]
         priorities = said[b"priorities"]
@@ -132,7 +134,9 @@ def take_resume(torrent: TorrentState, data: bytes) -> bitarray:
         totals = _number(said[b"uploaded"]), _number(said[b"downloaded"]), _number(said[b"added"])
     except (BencodeError, KeyError, ValueError) as bad:
         raise InputRefused(f"the resume data are damaged: {bad}") from bad
-    if len(wishes) == len(torrent.worth.of_file):
+    if not torrent.pieces.learned:
+        torrent.worth.when_known = any(wishes)
+    elif len(wishes) == len(torrent.worth.of_file):
         prefer(torrent, wishes)
     torrent.totals.uploaded, torrent.totals.downloaded, torrent.totals.added = totals[0], totals[1], float(totals[2])
     torrent.disk.partial = pieces

@@ -1,8 +1,7 @@
 """Telling those who wait what has become true.
 
 Signals are set after the turn, perhaps by another thread and after later turns. So what is to be told is looked at
-again
-at that moment: an old truth never sets a signal that a newer turn has taken back.
+again at that moment: an old truth never sets a signal that a newer turn has taken back.
 """
 
 from __future__ import annotations

@@ -92,8 +92,8 @@ class Profile:
     reqq: int = 250  # requests it queues, until its extended handshake says better
     client: str = ""
     ration: MetadataRation | None = None  # how much metadata it may have; None before it asked
-    hashes: Bucket = field(default_factory=lambda: Bucket(64, 1024))  # requests for hashes that are answered
-    answering: int = 0  # of these, those that are being worked out
+    hashes: Bucket | None = None  # requests for hashes that are answered; None before it asked
+    answering: int = 0  # hashes, of the requests that are being worked out
 
 
 @dataclass(slots=True, eq=False)

@@ -24,11 +24,11 @@ def word_for(value: Value) -> str:
     return _WORDS[type(value)]
 
 
-def due(table: Table, key: bytes, kind: type[_Kind], where: str) -> _Kind:
+def due(table: Table, key: bytes, kind: type[_Kind], where: object) -> _Kind:
     """The value of a key that must be there.
 
     Raises:
-        MetainfoError: it is not, or it is of another kind; *where* begins the sentence.
+        MetainfoError: it is not, or it is of another kind; *where*, as text, begins the sentence.
     """
     value = table.get(key)
     if value is None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from .errors import MetainfoError
 from .fields import Table, due, path_texts, word_for
-from .paths import MAX_DEPTH, clean, printable, safe_paths, text_of
+from .paths import MAX_DEPTH, clean, safe_paths, shown, text_of
 
+MOST_RENAMED = 1000  # files of which it is told that they were
 _PAD_NAME = "_____padding_file_"  # how BitComet marked pad files before BEP 47; libtorrent knows them by it too
 _WINDOWS = sys.platform == "win32"
 
@@ -103,8 +104,8 @@ def folder_files(info: Table, name: str, folder: str) -> tuple[tuple[FileEntry, 
     offset = 0
     for index, (table, original, pad) in enumerate(zip(tables, originals, pads, strict=True)):
         path = tuple(map(safe_name, original)) if pad else next(named)
-        if path != original and not pad:
-            renamed.append((printable("/".join(original)), "/".join(path)))
+        if path != original and not pad and len(renamed) < MOST_RENAMED:
+            renamed.append((shown(original), "/".join(path)))
         files.append(_entry(table, f"file {index + 1}", index, (name, *path), offset, (folder, *original)))
         offset += files[-1].length
     return tuple(files), renamed

@@ -17,7 +17,7 @@ from anabranch.model import BLOCK_SIZE, Geometry, InfoHash, InfoHashV2
 from .errors import MetainfoError
 from .fields import Table, due, name_text, text_or_empty, word_for
 from .files import FileEntry, Renamed, folder_files, safe_name, single_file
-from .paths import printable
+from .paths import shown
 from .tree import Leaf, is_single, joined_sides, leaves_of, short_pieces, single_tree_file, tree_files
 
 MAX_PIECES = 2 * 1024 * 1024  # libtorrent's too: 40 MiB of hashes, and 256 KiB for every peer's bitfield
@@ -45,6 +45,7 @@ class Info:
         source: A tracker's mark that gives the torrent a hash of its own; may be empty.
         multi: The torrent is a folder, not a single file.
         renamed: What was changed to make paths safe: (as the torrent has it, printable; the safe path), joined by "/".
+            Of files the first 1,000; each file tells of itself.
     """
 
     raw: bytes = field(repr=False, compare=False)
@@ -185,7 +186,7 @@ def _v2_files(original: str, leaves: Sequence[Leaf], piece_length: int) -> _Laid
 
 
 def _with_name(original: str, name: str, renamed: Sequence[Renamed]) -> tuple[Renamed, ...]:
-    return (*renamed,) if name == original else ((printable(original), name), *renamed)
+    return (*renamed,) if name == original else ((shown((original,)), name), *renamed)
 
 
 def _swarm_hashes(v1: InfoHash | None, v2: InfoHashV2 | None) -> tuple[InfoHash, ...]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from anabranch.model import BLOCK_SIZE, PeerFault
@@ -53,6 +54,10 @@ class PieceLayers:
     Args:
         info: The torrent's.
         known: Layers by their root, as in Metainfo: they have been checked.
+
+    Attributes:
+        requests: How many it takes to have all piece hashes from a peer.
+        missing: How many of those have not been answered.
     """
 
     def __init__(self, info: Info, known: Mapping[bytes, bytes]) -> None:
@@ -65,12 +70,14 @@ class PieceLayers:
                 if file.root not in self._trees:
                     self._trees[file.root] = _Tree(file, self._piece_length, known.get(file.root))
                 self._trees[file.root].starts.append(start)
-        self._incomplete = {root for root, tree in self._trees.items() if tree.missing}
+        self._incomplete = {root: None for root, tree in self._trees.items() if tree.missing}
+        self.requests = sum(tree.stretches for tree in self._trees.values())
+        self.missing = sum(len(tree.missing) for tree in self._trees.values())
 
     @property
     def complete(self) -> bool:
         """Whether the hash of every piece is known."""
-        return not self._incomplete
+        return not self.missing
 
     def hash_of(self, piece: int) -> bytes | None:
         """The root that the piece's blocks must give; None while unknown, or if no file has bytes in the piece."""
@@ -92,9 +99,10 @@ class PieceLayers:
         file, place = self._at(piece)
         return 0 if file is None else min(self._piece_length, file.length - place * self._piece_length)
 
-    def wanted(self) -> list[Wanted]:
-        """Requests for exactly what is missing."""
-        return [tree.wanted(stretch) for tree in self._trees.values() for stretch in sorted(tree.missing)]
+    def wanted(self, most: int | None = None) -> list[Wanted]:
+        """Requests for exactly what is missing; the first *most* of them."""
+        trees = (self._trees[root] for root in self._incomplete)
+        return list(islice((tree.wanted(stretch) for tree in trees for stretch in sorted(tree.missing)), most))
 
     def accept(
         self, root: bytes, base_layer: int, first: int, length: int, proof_layers: int, hashes: bytes
@@ -116,15 +124,17 @@ class PieceLayers:
         if stretch not in tree.missing:
             return []
         count = tree.accept(stretch, hashes)
+        self.missing -= 1
         if not tree.missing:
-            self._incomplete.discard(root)
+            del self._incomplete[root]
         return [start + first + at for start in tree.starts for at in range(count)]
 
     def add(self, known: Mapping[bytes, bytes]) -> None:
         """Take whole layers by their root, as in Metainfo: they have been checked."""
-        for root in self._incomplete & known.keys():
+        for root in self._incomplete.keys() & known.keys():
+            self.missing -= len(self._trees[root].missing)
             self._trees[root].fill(known[root])
-            self._incomplete.discard(root)
+            del self._incomplete[root]
 
     def answer(self, root: bytes, base_layer: int, first: int, length: int, proof_layers: int) -> bytes | None:
         """The hashes that a peer asks for, with their proof; None if it cannot have them.

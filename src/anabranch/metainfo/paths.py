@@ -16,6 +16,9 @@ from unicodedata import normalize
 MAX_COMPONENT = 250  # bytes of UTF-8: file systems take 255, and ".part" is appended while a file is incomplete
 MAX_DEPTH = 100  # components of one path
 
+_LONGEST_NUMBER = ".0000000"  # as many digits as the number of a torrent's files has at most
+_MAX_SHOWN = 500  # characters of a path that are shown to a person; a torrent may hold one of megabytes
+
 _REMOVED = re.compile("[\0/\\\\\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # NUL, separators, bidi controls
 _REPLACED = re.compile("[\x01-\x1f\x7f-\x9f\ud800-\udfff]")  # controls, and bytes that are not UTF-8
 _UNDECODED = re.compile("[\ud800-\udfff]")
@@ -41,6 +44,12 @@ def is_decoded(text: str) -> bool:
 def printable(text: str) -> str:
     """A name as it may be shown to a person: what does not print is spelled out."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown(path: Sequence[str]) -> str:
+    """A path as it may be shown to a person, cut where it is very long."""
+    text = "/".join([part[: _MAX_SHOWN + 1] for part in path])
+    return printable(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…")
 
 
 def clean(component: str, *, windows: bool) -> str:
@@ -94,15 +103,20 @@ def safe_paths(originals: Sequence[tuple[str, ...]], *, windows: bool) -> list[t
     paths = [tuple(of(component) for component in path) for path in originals]
     root = _Folder()
     folders = [_folder(root, path[:-1]) for path in paths]  # all folders first: they are never renamed
-    next_number: dict[tuple[int, str], int] = {}
+    last_number: dict[tuple[int, str], int] = {}
     for index, (folder, path) in enumerate(zip(folders, paths, strict=True)):
         name = path[-1]
-        asked = name_key = _folded(name)
-        while name_key in folder:
-            number = next_number[id(folder), asked] = next_number.get((id(folder), asked), 0) + 1
-            stem, extension = _split(path[-1])
-            name = _fitted(stem, f".{number}{extension}")
-            name_key = _folded(name)
+        name_key = _folded(name)
+        if name_key in folder:
+            stem, extension = _split(name)
+            # Different names that would get the same numbered ones count together: else each would try all of them.
+            series = id(folder), _folded(_fitted(stem, _LONGEST_NUMBER + extension))
+            number = last_number.get(series, 0)
+            while name_key in folder:
+                number += 1
+                name = _fitted(stem, f".{number}{extension}")
+                name_key = _folded(name)
+            last_number[series] = number
         folder[name_key] = None
         if name != path[-1]:
             paths[index] = (*path[:-1], name)

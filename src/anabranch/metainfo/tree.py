@@ -11,9 +11,12 @@ from typing import NamedTuple
 
 from .errors import MetainfoError
 from .fields import Table, due, word_for
-from .files import FileEntry, Renamed, attributes_of, kept_apart, link_target, safe_name
+from .files import MOST_RENAMED, FileEntry, Renamed, attributes_of, kept_apart, link_target, safe_name
 from .merkle import DIGEST_LENGTH
-from .paths import printable, text_of
+from .paths import shown, text_of
+
+_MOST_NAMES = 128 * 1024 * 1024  # characters of all paths, and _PER_NAME for each name in them
+_PER_NAME = 16
 
 
 class Leaf(NamedTuple):
@@ -27,22 +30,29 @@ class Leaf(NamedTuple):
     @property
     def shown(self) -> str:
         """The path for a person."""
-        return printable("/".join(self.path))
+        return shown(self.path)
 
 
 def leaves_of(tree: Table) -> list[Leaf]:
     """All files of a file tree, in its order.
 
+    A folder's name is said once and is in the paths of all its files: a few bytes may say many paths.
+
     Raises:
-        MetainfoError: something in it is no file and no folder, a file lacks what it must have, or there is none.
+        MetainfoError: something in it is no file and no folder, a file lacks what it must have, there is none, or all
+            paths together are too long.
     """
     leaves: list[Leaf] = []
     lengths: dict[bytes, int] = {}
-    below: list[tuple[tuple[str, ...], Table]] = [((), tree)]
+    below: list[tuple[tuple[str, ...], int, Table]] = [((), 0, tree)]
+    names = 0
     while below:
-        path, table = below.pop()
+        path, size, table = below.pop()
         if b"" in table:
             leaf = _leaf(path, table)
+            names += size
+            if names > _MOST_NAMES:
+                raise MetainfoError("the paths of all files in the file tree are too long to be used")
             if leaf.root and lengths.setdefault(leaf.root, leaf.length) != leaf.length:
                 raise MetainfoError(f"{leaf.shown} has the pieces root of a file of another length")
             leaves.append(leaf)
@@ -50,18 +60,27 @@ def leaves_of(tree: Table) -> list[Leaf]:
         for name, inner in reversed(list(table.items())):
             inside = (*path, text_of(name))
             if not isinstance(inner, dict):
-                raise MetainfoError(f"{printable('/'.join(inside))} in the file tree is {word_for(inner)}")
-            below.append((inside, inner))
+                raise MetainfoError(f"{shown(inside)} in the file tree is {word_for(inner)}")
+            below.append((inside, size + len(inside[-1]) + _PER_NAME, inner))
     if not leaves:
         raise MetainfoError("the torrent has no files")
     return leaves
 
 
+class _Where(NamedTuple):
+    """A path that is made readable only if something is wrong there."""
+
+    path: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return shown(self.path)
+
+
 def _leaf(path: tuple[str, ...], table: Table) -> Leaf:
-    where = printable("/".join(path))
+    where = _Where(path)
     said = table[b""]
     if not path or not isinstance(said, dict) or len(table) > 1:
-        raise MetainfoError(f"{where or 'the file tree'} is neither a file nor a folder")
+        raise MetainfoError(f"{str(where) or 'the file tree'} is neither a file nor a folder")
     attributes = attributes_of(said)
     if b"p" in attributes:
         raise MetainfoError(f"{where} is padding, which a file tree does not have")
@@ -98,7 +117,7 @@ def tree_files(
     renamed: list[Renamed] = []
     offset = 0
     for leaf, path in zip(leaves, kept_apart([leaf.path for leaf in leaves]), strict=True):
-        if path != leaf.path:
+        if path != leaf.path and len(renamed) < MOST_RENAMED:
             renamed.append((leaf.shown, "/".join(path)))
         if leaf.length:
             offset += -offset % piece_length

@@ -66,7 +66,7 @@ def attack(
         raise click.UsageError(f"there is no kind {unknown[0]!r}; `list` shows all")
     try:
         target = split_host_port(victim) if victim is not None else None
-        first = ip_address(host)
+        hosts = [str(ip_address(host) + place) for place in range(len(names))]
         metainfo = load(torrent)
     except (TorrentError, ValueError) as bad:
         raise click.UsageError(str(bad)) from bad
@@ -81,11 +81,14 @@ def attack(
         signal.signal(number, stop)
     with ExitStack() as stack:
         peers = [
-            stack.enter_context(
-                HostilePeer(name, metainfo, host=str(first + place), victim=target, content=content, seed=seed)
-            )
-            for place, name in enumerate(names)
+            HostilePeer(name, metainfo, host=place, victim=target, content=content, seed=seed)
+            for name, place in zip(names, hosts, strict=True)
         ]
+        for peer in peers:
+            try:
+                stack.enter_context(peer)
+            except OSError as refusal:
+                raise click.UsageError(f"cannot listen on {peer.address.host}: {refusal.strerror}") from refusal
         for peer in peers:
             click.echo(f"{peer.kind} listens on {peer.address}")
         sys.stdout.flush()

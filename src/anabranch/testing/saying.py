@@ -114,7 +114,7 @@ def peer_list(scene: Scene, count: int, port: int | None = None) -> bytes:
 
 def hash_request(scene: Scene) -> bytes:
     """Ask for hashes of a v2 torrent, by a root that it has or one that nobody has (BEP 52)."""
-    roots = [root for file in scene.info.files if (root := getattr(file, "root", b""))]
+    roots = [file.root for file in scene.info.files if file.root]
     root = scene.draw.choice(roots) if roots and scene.draw.random() < 0.8 else scene.draw.randbytes(32)
     numbers = (scene.draw.randrange(20), scene.draw.randrange(0, 4096, 512), 512, scene.draw.randrange(12))
     return frame(HASH_REQUEST, root + struct.pack(">IIII", *numbers))

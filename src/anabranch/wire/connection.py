@@ -178,6 +178,11 @@ class Connection:
         """Those of the pending bytes that are blocks."""
         return self._outbox.pending_payload
 
+    @property
+    def pending_answers(self) -> int:
+        """Pending bytes that are due to what the peer said: neither blocks, nor what tells of our pieces."""
+        return max(self._outbox.pending - self._outbox.pending_payload - self._outbox.told, 0)
+
     def outgoing(self, limit: int, max_buffers: int = MAX_BUFFERS) -> list[bytes | memoryview]:
         """What is to be sent next, at most *limit* bytes. It stays queued until sent() is called."""
         return self._outbox.show(limit, max_buffers)
@@ -226,19 +231,19 @@ class Connection:
         if self._fast and complete:
             self._outbox.put(encode(HaveAll()))
         elif complete or bits.any():
-            self._outbox.put(encode(Bitfield(bits.tobytes())))
+            self._outbox.put(encode(Bitfield(bits.tobytes())), tells=True)
         elif self._fast:
             self._outbox.put(encode(HaveNone()))
 
     def have(self, piece: int) -> None:
         """Say that we have got a piece."""
-        self._outbox.put(_HAVE_MESSAGE.pack(5, HAVE, piece))
+        self._outbox.put(_HAVE_MESSAGE.pack(5, HAVE, piece), tells=True)
 
     def have_many(self, pieces: Iterable[int]) -> None:
         """Say that we have got pieces, as one buffer."""
         joined = b"".join([_HAVE_MESSAGE.pack(5, HAVE, piece) for piece in pieces])
         if joined:
-            self._outbox.put(joined)
+            self._outbox.put(joined, tells=True)
 
     def dont_have(self, piece: int) -> None:
         """Say that we have lost a piece, to a peer that understands it (BEP 54)."""

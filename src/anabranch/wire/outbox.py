@@ -19,9 +19,10 @@ class Outbox:
     Attributes:
         pending: Bytes that are queued.
         pending_payload: Those of them that are blocks, without headers.
+        told: Bytes that tell of our pieces, put since nothing was queued last.
     """
 
-    __slots__ = ("_clear", "_done", "_ready", "_sent", "_transform", "pending", "pending_payload")
+    __slots__ = ("_clear", "_done", "_ready", "_sent", "_transform", "pending", "pending_payload", "told")
 
     def __init__(self, transform: ByteTransform | None) -> None:
         # A block's bytes are a memoryview, all else is bytes: that is how payload is told apart.
@@ -32,11 +33,14 @@ class Outbox:
         self._sent = 0
         self.pending = 0
         self.pending_payload = 0
+        self.told = 0
 
-    def put(self, message: bytes) -> None:
-        """Queue messages, joined or not."""
+    def put(self, message: bytes, *, tells: bool = False) -> None:
+        """Queue messages, joined or not; *tells*: of our pieces."""
         self._clear.append(message)
         self.pending += len(message)
+        if tells:
+            self.told += len(message)
 
     def put_blocks(
         self, piece: int, begin: int, data: memoryview, block: int, done: Callable[[], None] | None = None
@@ -88,6 +92,8 @@ class Outbox:
                 payload += size
             count -= size
         self.pending_payload -= payload
+        if not self.pending:
+            self.told = 0
         while self._done and self._done[0][0] <= self._sent:
             self._done.popleft()[1]()
         return payload
@@ -96,7 +102,7 @@ class Outbox:
         """Send nothing of it; lent memory goes back to its owner."""
         self._ready.clear()
         self._clear.clear()
-        self.pending = self.pending_payload = 0
+        self.pending = self.pending_payload = self.told = 0
         while self._done:
             self._done.popleft()[1]()
 
