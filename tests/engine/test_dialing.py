@@ -227,6 +227,20 @@ def test_who_did_not_understand_is_dialed_again_at_once_the_other_way() -> None:
         assert (dial.candidate.failures, dial.candidate.way) == (1, 0)
 
 
+def test_those_who_hang_up_at_once_are_not_dialed_faster_than_others() -> None:
+    """A tracker that names many ports of one server could else have thousands of dials a second made to it."""
+    node = Node(Clock())
+    torrent = hungry(node, 400)
+    dials, now = 0, 1000.0
+    for _ in range(100):
+        for dial in dialed(node, now):
+            dials += 1
+            with node.engine.turn:
+                dialing.ended(node.engine, torrent, dial.candidate, misunderstood=True)
+        now += 0.01
+    assert 2 * 10 < dials <= 2 * 20  # ten candidates at first and ten in the second, each in two ways
+
+
 def test_of_a_hybrid_both_names_are_tried() -> None:
     """A peer that has a link to one of them only does not know the other. The name that it was added by comes first."""
     content = modern("hybrid", (100_000,))

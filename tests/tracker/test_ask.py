@@ -75,6 +75,17 @@ def test_an_http_tracker_tells_who_is_there(run: Run[Any]) -> None:
     assert reply == AnnounceReply(900, None, 2, 1, None, (V4_PEER, V6_PEER))
 
 
+def test_a_long_answer_is_read_like_a_short_one(run: Run[Any]) -> None:
+    """In a thread: whoever sends megabytes of small things must not hold up the loop."""
+    long = {"zzz": list(range(30_000))}
+    with HttpServer(replying(interval=900, peers=V4, **long)) as tracker:
+        assert run(asked(announce, f"{tracker.url}/announce", REQUEST)).peers == (V4_PEER,)
+    with HttpServer(replying(**{"failure reason": "go away", **long})) as tracker:
+        assert fault_of(run, f"{tracker.url}/announce").kind is FaultKind.REFUSED
+    with HttpServer(replying(files={HASH: {"complete": 1}}, **long)) as tracker:
+        assert run(asked(scrape, f"{tracker.url}/announce", [HASH])) == {HASH: ScrapeReply(1, None, None)}
+
+
 @pytest.mark.parametrize(("host", "peers", "peer"), [("127.0.0.1", V4, V4_PEER), ("::1", V6, V6_PEER)])
 def test_a_udp_tracker_tells_who_is_there(run: Run[Any], host: str, peers: bytes, peer: Address) -> None:
     """Over IPv6 its peers are IPv6 peers."""

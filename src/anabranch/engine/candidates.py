@@ -49,6 +49,7 @@ class Candidate:
     engaged: bool = False  # being dialed, or connected
     seed: bool = False  # had everything when last seen
     way: int = 0  # which of the ways to begin a connection is tried (dialing.py)
+    misunderstood: bool = False  # the last dial was, and the next one is made for that
     ticket: int = 0  # of its one place in a heap that counts; 0: none
 
     @property
@@ -62,7 +63,7 @@ class Candidate:
         return min(_DISTRUST[source] for source in self.sources)
 
 
-_Ready = tuple[bool, int, int, int, int, Candidate]  # not of the user, failures, negative way and priority, ticket
+_Ready = tuple[bool, int, bool, int, int, Candidate]  # not of the user, failures, understood, negative priority, ticket
 _Resting = tuple[float, int, Candidate]  # not before, ticket
 
 
@@ -153,11 +154,13 @@ class Candidates:
     def engage(self, candidate: Candidate, now: float) -> None:
         """It is dialed."""
         candidate.engaged = True
+        candidate.misunderstood = False
         self.taken_at = now
 
     def again(self, candidate: Candidate) -> None:
-        """A dial failed in a way that says nothing about the next: that need not wait."""
+        """A dial was misunderstood, which says nothing about the next one: that need not wait."""
         candidate.engaged = False
+        candidate.misunderstood = True
         candidate.ticket = 0
         self._fresh.append(candidate)
 
@@ -193,7 +196,7 @@ class Candidates:
             if self._known.get(candidate.address) is candidate and not candidate.engaged:
                 candidate.ticket = ticket = self._ticket()
                 priority = ours.priority(candidate.address)
-                order = not candidate.of_user, candidate.failures, -candidate.way, -priority
+                order = not candidate.of_user, candidate.failures, not candidate.misunderstood, -priority
                 heappush(self._ready, (*order, ticket, candidate))
         self._fresh.clear()
 
