@@ -85,7 +85,7 @@ class Downloader:
         want: bool = True,
         data_dir: Path | None = None,
     ) -> str:
-        """Add the torrent of that .torrent file or link; the other methods mean the one added last where none is named."""
+        """Add the torrent of that file or link; the other methods mean the one added last where none is named."""
         where = str(data_dir) if data_dir is not None else None
         self.torrent = self.ask("add", path=str(path), peers=peers or [], want=want, data_dir=where)
         return self.torrent
