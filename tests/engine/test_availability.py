@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anabranch.engine import availability
 from anabranch.model import no_pieces
 from anabranch.wire import DONT_HAVE, OurExtensions
 from engine.remotes import Remote
@@ -115,3 +116,26 @@ def test_a_seed_that_loses_a_piece_stays_one_number_less_that_piece() -> None:
     node.settle()
     assert torrent.pieces.seeds == 0
     assert not any(torrent.pieces.availability)
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_a_peer_that_tells_all_its_pieces_anew_has_those(few: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """aria2 sends another bitfield instead of many haves. It pays for it as if it had told each piece."""
+    monkeypatch.setattr(availability, "_FEW", 1024 if few else 0)
+    node = Node(Clock())
+    torrent = node.add(sample(pieces=PIECES, blocks=1), want=None)
+    node.settle()
+    remote = Remote(node, torrent, sample(pieces=PIECES, blocks=1), tells=False)
+    chatter = remote.peer.profile.chatter
+    for pieces in ({1, 2}, {2, 3, 4}, set(range(PIECES)), set(range(PIECES)) - {5}, set(), set(range(PIECES)), {7}):
+        before, had = chatter._left, set(remote.peer.has.search(1))
+        told = bool(had) or remote.peer.among_seeds
+        bits = no_pieces(PIECES)
+        for piece in pieces:
+            bits[piece] = True
+        with node.engine.turn:
+            availability.tell(node.engine, remote.peer, bits)
+        node.settle()
+        assert set(remote.peer.has.search(1)) == pieces
+        assert before - chatter._left == (9 * len(pieces ^ had) if told else 0)
+        check(node)

@@ -12,7 +12,7 @@ from testing.conversation import Played, play
 
 _BREAKING = """
     garbage late-garbage wrong-hash self-id endless-key huge-length long-bitfield short-bitfield spare-bits
-    second-bitfield have-beyond fast-beyond fast-unsaid request-beyond request-huge request-zero deep-handshake
+    have-beyond fast-beyond fast-unsaid request-beyond request-huge request-zero deep-handshake
     half-handshake slow-handshake silent-crowd
 """
 BREAKS_THE_PROTOCOL = frozenset(_BREAKING.split())

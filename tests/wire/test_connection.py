@@ -53,7 +53,6 @@ from anabranch.wire import (
     encode,
 )
 from anabranch.wire.connection import IDLE_TIMEOUT, KEEPALIVE_AFTER
-from anabranch.wire.telling import MAX_BITFIELDS
 
 GEOMETRY = Geometry(total=3 * 48 + 10, piece_length=48)  # in blocks of 16: three, three, three, and one of 10
 OURS = OurExtensions(names={"ut_pex": 3}, version="anabranch", reqq=99)
@@ -191,19 +190,11 @@ def test_a_bitfield_may_come_behind_other_messages() -> None:
 @pytest.mark.parametrize("first", [Bitfield(b"\x60"), HaveAll(), HaveNone(), Have(1), Extended(7, bytes(4))])
 @pytest.mark.parametrize("second", [Bitfield(b"\x60"), HaveAll(), HaveNone()])
 def test_a_peer_may_tell_its_pieces_anew(first: Message, second: Message) -> None:
-    """BEP 3 has it do so once and first; aiming at that would shut out aria2, which sends its bitfield twice."""
+    """BEP 3 has it do so once and first; to insist on that would shut out aria2, which does so again and again."""
     talk = talking()
     talk.send_extended_handshake(OURS)
     assert len(heard(talk, first)) == 1
     assert len(heard(talk, second)) == 1
-
-
-def test_a_peer_may_not_tell_its_pieces_anew_for_ever() -> None:
-    """All pieces of a large torrent are counted each time."""
-    talk = talking()
-    assert len(heard(talk, *[Bitfield(b"\x60")] * MAX_BITFIELDS)) == MAX_BITFIELDS
-    with pytest.raises(PeerFault, match="all its pieces anew"):
-        heard(talk, HaveAll())
 
 
 def test_blocks_are_asked_for_in_one_buffer_and_expected_in_order() -> None:

@@ -36,7 +36,7 @@ from anabranch.wire.messages import (
     Unchoke,
     encode,
 )
-from anabranch.wire.telling import MAX_BITFIELDS, MAX_UNMEASURED, Telling
+from anabranch.wire.telling import MAX_UNMEASURED, Telling
 
 GEOMETRY = Geometry(total=10 * 16, piece_length=16)
 OURS = OurExtensions(names={"ut_metadata": 1}, version="", reqq=1)
@@ -187,15 +187,10 @@ def test_a_bitfield_that_is_coming_when_the_measures_become_known_must_fit() -> 
 
 @pytest.mark.parametrize("first", [Bitfield(b"\x60\0"), HaveAll(), HaveNone(), Have(1), lost(1)])
 def test_a_peer_that_tells_its_pieces_anew_means_what_it_says_last(first: Message) -> None:
-    """Before the measures are known, as after: see MAX_BITFIELDS."""
+    """Before the measures are known, as after: aria2 does so."""
     talk = talking()
     heard(talk, first, Bitfield(b"\xa5\x40"))
     assert pieces_after(talk.learn(GEOMETRY)) == bitarray("1010010101", endian="big")
-    talk = talking()
-    heard(talk, *[HaveAll()] * MAX_BITFIELDS)
-    talk.learn(GEOMETRY)
-    with pytest.raises(PeerFault, match="all its pieces anew"):
-        heard(talk, HaveAll())
 
 
 def test_advice_is_held_as_far_as_anybody_gives_it() -> None:

@@ -14,9 +14,30 @@ from anabranch.model import all_pieces
 from .engine import Engine
 from .state import Peer
 
+_WORD = 9  # bytes that a peer needs to tell of one piece
+_FEW = 1024  # changes that are counted at once, within the turn
+
+
+def tell(engine: Engine, peer: Peer, bits: bitarray) -> None:
+    """The peer told all its pieces. What it tells anew is paid for like as many single words."""
+    if not peer.among_seeds and not peer.has.any():
+        begin(engine, peer, bits)
+        return
+    changed = bits ^ peer.has
+    count = int(changed.count())
+    peer.profile.chatter.credit(-_WORD * count)
+    if count > _FEW:
+        begin(engine, peer, bits)
+        return
+    for piece in changed.search(1):
+        if bits[piece]:
+            one_more(engine, peer, piece)
+        else:
+            one_less(engine, peer, piece)
+
 
 def begin(engine: Engine, peer: Peer, bits: bitarray) -> None:
-    """The peer told which pieces it has."""
+    """Count the pieces of a peer from the beginning."""
     forget(engine, peer)
     if bits.all():
         begin_all(peer)

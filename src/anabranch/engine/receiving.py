@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from anabranch.model import BLOCK_SIZE, PeerFault, no_pieces
+from anabranch.model import BLOCK_SIZE, PeerFault, all_pieces, no_pieces
 from anabranch.picker import Run
 from anabranch.wire import (
     METADATA,
@@ -165,19 +165,17 @@ def _unchoked(engine: Engine, peer: Peer, event: Unchoke, now: float) -> None:
 
 
 def _bitfield(engine: Engine, peer: Peer, event: PeerHas, now: float) -> None:
-    availability.begin(engine, peer, event.bits)
+    availability.tell(engine, peer, event.bits)
     show_interest(engine, peer)
 
 
 def _have_all(engine: Engine, peer: Peer, event: HaveAll, now: float) -> None:
-    availability.forget(engine, peer)
-    availability.begin_all(peer)
+    availability.tell(engine, peer, all_pieces(len(peer.has)))
     show_interest(engine, peer)
 
 
 def _have_none(engine: Engine, peer: Peer, event: HaveNone, now: float) -> None:
-    if peer.has.any():  # it had told otherwise before
-        availability.begin(engine, peer, no_pieces(len(peer.has)))
+    availability.tell(engine, peer, no_pieces(len(peer.has)))
 
 
 def _have(engine: Engine, peer: Peer, event: Have, now: float) -> None:

@@ -76,11 +76,6 @@ def spare_bits(scene: Scene) -> bytes:
     return bits[:-1] + b"\xff" if scene.info.geometry.piece_count % 8 else bits + b"\x80"
 
 
-def second_bits(scene: Scene) -> bytes:
-    """All pieces told once more, in three ways."""
-    return frame(BITFIELD, bits_of_everything(scene)) + frame(HAVE_ALL) + frame(BITFIELD, bits_of_everything(scene))
-
-
 def have_nothing_there(scene: Scene) -> bytes:
     """Pieces that the torrent has not got."""
     return piece_message(HAVE, scene.info.geometry.piece_count + scene.draw.choice((0, 1, 1 << 20, (1 << 32) - 1)))

@@ -10,10 +10,12 @@ from anabranch.bencode import Value, encode
 
 from .saying import (
     ALLOWED_FAST,
+    BITFIELD,
     CANCEL,
     CHOKE,
     HASHES,
     HAVE,
+    HAVE_ALL,
     INTERESTED,
     METADATA_PIECE,
     NOT_INTERESTED,
@@ -24,6 +26,7 @@ from .saying import (
     SUGGEST,
     UNCHOKE,
     any_block,
+    bits_of_everything,
     extended,
     frame,
     introduction,
@@ -52,6 +55,11 @@ def lost_pieces(scene: Scene) -> bytes:
     piece = scene.draw.randrange(scene.info.geometry.piece_count)
     number = scene.ids.get("lt_donthave", 7)
     return extended(number, struct.pack(">I", piece)) + piece_message(HAVE, piece)
+
+
+def bitfields(scene: Scene) -> bytes:
+    """All pieces told anew, then none, then all: each time everything is to be counted."""
+    return (frame(HAVE_ALL) + frame(BITFIELD, bytes(len(bits_of_everything(scene))))) * 50
 
 
 def interest(scene: Scene) -> bytes:

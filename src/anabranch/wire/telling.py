@@ -2,6 +2,9 @@
 
 Who has a magnet link talks to peers without knowing the torrent's measures. What they tell of their pieces is held
 until these are known, in a few sets of bits; whether it could be true is seen then.
+
+BEP 3 has the bitfield sent once, as the first message. aria2 1.36 sends one again and again, where that is shorter than
+to tell of each new piece, so each is taken for what the peer has from then on.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ from .extensions import DontHave
 from .messages import AllowedFast, Bitfield, Have, HaveAll, HaveNone, Suggest
 
 MAX_UNMEASURED = 2 * 1024 * 1024  # pieces, while the measures are unknown; 16 MiB of v1 info tell of 0.8 million
-MAX_BITFIELDS = 3  # BEP 3 wants one, as the first message; aria2 1.36 sends it twice, and it counts as new both times
 _MAX_ADVICE = 256  # suggested and allowed pieces held; whoever names more wastes our time
 
 Word = Bitfield | HaveAll | HaveNone | Have | DontHave | Suggest | AllowedFast
@@ -29,12 +31,11 @@ class Telling:
         geometry: The torrent's measures; None until learn().
     """
 
-    __slots__ = ("_advice", "_bitfields", "_first", "_geometry", "_have", "_lost", "_told")
+    __slots__ = ("_advice", "_first", "_geometry", "_have", "_lost", "_told")
 
     def __init__(self, geometry: Geometry | None) -> None:
         self._geometry = geometry
         self._told = False  # it has told anything
-        self._bitfields = 0
         self._first: Bitfield | HaveAll | HaveNone | None = None  # held, as are these:
         self._have = zeros(0, "big")  # told to have since
         self._lost = zeros(0, "big")  # told to have lost since
@@ -44,7 +45,7 @@ class Telling:
         """Add what was said to *events*, or hold it.
 
         Raises:
-            PeerFault: no piece of the torrent, one bitfield too many, or one that does not fit the torrent.
+            PeerFault: no piece of the torrent, or a bitfield that does not fit it.
         """
         match said:
             case Have(piece) | DontHave(piece):
@@ -54,9 +55,6 @@ class Telling:
                 self._check(piece)
             case _:
                 self._told = True
-                self._bitfields += 1
-                if self._bitfields > MAX_BITFIELDS:
-                    raise PeerFault(f"told all its pieces anew more than {MAX_BITFIELDS - 1} times")
         if self._geometry is None:
             self._hold(said)
         elif isinstance(said, Bitfield):
