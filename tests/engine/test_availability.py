@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anabranch.engine import availability
-from anabranch.model import no_pieces
+from anabranch.engine.chatter import BURST
+from anabranch.model import PeerFault, all_pieces, no_pieces
 from anabranch.wire import DONT_HAVE, OurExtensions
 from engine.remotes import Remote
 from engine.rig import Clock, Node
@@ -139,3 +140,22 @@ def test_a_peer_that_tells_all_its_pieces_anew_has_those(few: bool, monkeypatch:
         assert set(remote.peer.has.search(1)) == pieces
         assert before - chatter._left == (9 * len(pieces ^ had) if told else 0)
         check(node)
+
+
+def test_a_peer_may_not_tell_all_its_pieces_anew_for_ever() -> None:
+    """In few bytes it would have us count all pieces of the torrent, hundreds of times in a turn."""
+    node = Node(Clock())
+    torrent = node.add(sample(pieces=PIECES, blocks=1), want=None)
+    node.settle()
+    remote = Remote(node, torrent, sample(pieces=PIECES, blocks=1), tells=False)
+    most = (BURST + 18 * PIECES) // (9 * PIECES)
+
+    def flap(times: int) -> None:
+        for _ in range(times):
+            availability.tell(node.engine, remote.peer, all_pieces(PIECES))
+            availability.tell(node.engine, remote.peer, no_pieces(PIECES))
+
+    with node.engine.turn:
+        flap(most)
+        with pytest.raises(PeerFault, match="anew"):
+            flap(1)

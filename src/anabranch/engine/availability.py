@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bitarray import bitarray
 
-from anabranch.model import all_pieces
+from anabranch.model import PeerFault, all_pieces
 
 from .engine import Engine
 from .state import Peer
@@ -19,13 +19,19 @@ _FEW = 1024  # changes that are counted at once, within the turn
 
 
 def tell(engine: Engine, peer: Peer, bits: bitarray) -> None:
-    """The peer told all its pieces. What it tells anew is paid for like as many single words."""
+    """The peer told all its pieces. What it tells anew is paid for like as many single words.
+
+    Raises:
+        PeerFault: it does so for ever; to be silenced comes too late, as few bytes can bring much to count.
+    """
     if not peer.among_seeds and not peer.has.any():
         begin(engine, peer, bits)
         return
     changed = bits ^ peer.has
     count = int(changed.count())
     peer.profile.chatter.credit(-_WORD * count)
+    if peer.profile.chatter.overdrawn:
+        raise PeerFault("tells all its pieces anew, again and again")
     if count > _FEW:
         begin(engine, peer, bits)
         return

@@ -30,6 +30,11 @@ class Chatter:
         self._most = self._left = float(BURST + _PER_PIECE * pieces)
         self._since = now
 
+    @property
+    def overdrawn(self) -> bool:
+        """Whether it has said more than it may."""
+        return self._left < 0
+
     def credit(self, size: int) -> None:
         """We have asked for so many bytes."""
         self._left = min(self._left + size, self._most)
