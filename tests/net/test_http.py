@@ -100,8 +100,8 @@ def test_more_headers_and_a_login_are_sent(run: Run[Any]) -> None:
 @pytest.mark.parametrize(
     ("body", "encoding"),
     [
-        (gzip.compress(b"body" * 1000), "gzip"),
-        (gzip.compress(b"body" * 1000), "x-gzip"),
+        (gzip.compress(b"body" * 1000, mtime=0), "gzip"),
+        (gzip.compress(b"body" * 1000, mtime=0), "x-gzip"),
         (zlib.compress(b"body" * 1000), "Deflate"),
         (b"body" * 1000, "gzip"),
         (b"body" * 1000, "identity"),
@@ -117,8 +117,8 @@ def test_packed_bodies_are_unpacked(run: Run[Any], body: bytes, encoding: str) -
     ("reply", "trouble"),
     [
         (http_reply(b"x" * (LIMIT + 1)), Trouble.SIZE),
-        (http_reply(gzip.compress(bytes(100 * LIMIT)), "Content-Encoding: gzip"), Trouble.SIZE),
-        (http_reply(gzip.compress(bytes(LIMIT))[:-9], "Content-Encoding: gzip"), Trouble.PROTOCOL),
+        (http_reply(gzip.compress(bytes(100 * LIMIT), mtime=0), "Content-Encoding: gzip"), Trouble.SIZE),
+        (http_reply(gzip.compress(bytes(LIMIT), mtime=0)[:-9], "Content-Encoding: gzip"), Trouble.PROTOCOL),
         (http_reply(b"x", "Content-Encoding: br"), Trouble.PROTOCOL),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nshort", Trouble.PROTOCOL),
         (b"no HTTP at all\r\n\r\n", Trouble.PROTOCOL),
@@ -140,7 +140,7 @@ def test_a_body_of_exactly_the_limit_is_taken(run: Run[Any]) -> None:
     """Plain or packed."""
     for reply in (
         http_reply(b"x" * LIMIT),
-        http_reply(gzip.compress(b"x" * LIMIT), "Content-Encoding: gzip"),
+        http_reply(gzip.compress(b"x" * LIMIT, mtime=0), "Content-Encoding: gzip"),
     ):
         with HttpServer(lambda _, reply=reply: reply) as server:  # type: ignore[misc] # mypy knows no defaults of lambdas
             assert run(asked(server.url, **literal(server.url))).body == b"x" * LIMIT
