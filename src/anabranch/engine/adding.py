@@ -115,8 +115,7 @@ def take_over(torrent: TorrentState, saved: SavedTorrent) -> None:
 
 def prefer(torrent: TorrentState, priorities: Sequence[Priority]) -> None:
     """Give the files their first priorities."""
-    torrent.worth.of_file[:] = priorities
-    torrent.pieces.replace_worth(0, torrent.worth.of_all(priorities))
+    learning.select(torrent, learning.Selection(list(priorities), torrent.worth.of_all(priorities)))
 
 
 def register(engine: Engine, torrent: TorrentState, claim: Claim | None) -> None:

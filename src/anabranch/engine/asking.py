@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from anabranch.model import BLOCK_SIZE
 from anabranch.picker import PieceProgress, Run
+from anabranch.wire import ExpectedRun
 
 from .buffers import Buffer
 from .engine import Engine
@@ -116,11 +117,22 @@ def give_back(torrent: TorrentState, runs: Iterable[tuple[int, int, int, object]
 
 def take_back_all(engine: Engine, peer: Peer) -> None:
     """Cancel everything the peer was asked for and let others be asked."""
-    runs = peer.talk.expected_runs()
-    for piece, begin, length, _ in runs:
-        peer.talk.cancel(piece, begin, length)
-    give_back(peer.torrent, runs)
+    _take_back(engine, peer, peer.talk.expected_runs())
     engine.due.touched.add(peer)
+
+
+def take_back(engine: Engine, peer: Peer, piece: int) -> bool:
+    """The same of one piece. Tells whether the peer was asked for anything of it."""
+    runs = [run for run in peer.talk.expected_runs() if run.piece == piece]
+    _take_back(engine, peer, runs)
+    return bool(runs)
+
+
+def _take_back(engine: Engine, peer: Peer, runs: list[ExpectedRun]) -> None:
+    for run in runs:
+        peer.talk.cancel(run.piece, run.begin, run.length)
+        engine.due.touched.add(peer)
+    give_back(peer.torrent, runs)
 
 
 def buffer_for(engine: Engine, torrent: TorrentState, piece: int, stretch: int) -> Buffer | None:
@@ -236,13 +248,5 @@ def _call_off_unproven(engine: Engine, torrent: TorrentState, piece: int) -> boo
 
     Tells whether they were asked for anything of it.
     """
-    any_found = False
-    for other in torrent.swarm.peers.values():
-        if other.talk.outstanding and not other.flow.last_block:
-            runs = [run for run in other.talk.expected_runs() if run.piece == piece]
-            for run in runs:
-                other.talk.cancel(run.piece, run.begin, run.length)
-                engine.due.touched.add(other)
-                any_found = True
-            give_back(torrent, runs)
-    return any_found
+    unproven = [peer for peer in torrent.swarm.peers.values() if peer.talk.outstanding and not peer.flow.last_block]
+    return sum(take_back(engine, peer, piece) for peer in unproven) > 0

@@ -33,12 +33,12 @@ def wants_peers(engine: Engine, torrent: TorrentState) -> bool:
     """Whether the torrent has any use for more peers."""
     if not isinstance(torrent.stage, Live | Learning):
         return False
-    if is_full(torrent) and gives_way(engine, torrent, "", dialed=True) is None:
-        return False
     learning = isinstance(torrent.stage, Learning)
     hungry = learning or (torrent.policy.download and torrent.pieces.missing_wanted > 0)
     serving = torrent.policy.upload and engine.config.seed and torrent.pieces.complete_count > 0
-    return hungry or serving or engine.config.always_want_connections
+    if not (hungry or serving or engine.config.always_want_connections):
+        return False
+    return not is_full(torrent) or gives_way(engine, torrent, "", dialed=True) is not None
 
 
 def choose(engine: Engine, now: float, room: int | None = None) -> list[Dial]:

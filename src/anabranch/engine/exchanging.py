@@ -84,7 +84,7 @@ def heard(engine: Engine, peer: Peer, said: Hashes, now: float) -> None:
     torrent, exchange = peer.torrent, peer.torrent.exchange
     if exchange is None:
         return
-    wanted = Wanted(said.root, said.base_layer, said.index, said.length, said.proof_layers)
+    wanted = _words(said)
     asked = exchange.asked.pop(wanted, None)
     try:
         fresh = exchange.layers.accept(*wanted, said.hashes)
@@ -129,7 +129,7 @@ def left(torrent: TorrentState, peer: Peer) -> None:
 def refused(engine: Engine, peer: Peer, said: HashReject, now: float) -> None:
     """A peer does not have the hashes, or does not give them."""
     exchange = peer.torrent.exchange
-    wanted = Wanted(said.root, said.base_layer, said.index, said.length, said.proof_layers)
+    wanted = _words(said)
     if exchange is not None and exchange.asked.get(wanted, (None, 0.0))[0] is peer:
         _call_off(exchange, wanted, now)
         look(engine, peer.torrent, now)
@@ -151,7 +151,7 @@ def answer(engine: Engine, peer: Peer, said: HashRequest, now: float) -> None:
     profile.answering += size
 
     def job() -> bytes | None:
-        return layers.answer(said.root, said.base_layer, said.index, said.length, said.proof_layers)
+        return layers.answer(*_words(said))
 
     def told(hashes: bytes | None) -> None:
         profile.answering -= size
@@ -168,6 +168,11 @@ def answer(engine: Engine, peer: Peer, said: HashRequest, now: float) -> None:
         engine.network.run(told, None)
 
     engine.turn.outbox("hashes", said, engine.workshop.cold.submit, job, done, failed)
+
+
+def _words(said: HashRequest | Hashes | HashReject) -> Wanted:
+    """What a message is about."""
+    return Wanted(said.root, said.base_layer, said.index, said.length, said.proof_layers)
 
 
 def _granted(exchange: HashExchange, profile: Profile, now: float) -> bool:

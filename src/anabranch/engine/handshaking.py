@@ -41,7 +41,6 @@ class Handshaking:
         self._mse: Mse | None = None
         self._first = bytearray()  # what came before it was known what it is
         self._accept: Callable[[float], Mse] | None = None
-        self._transform: Rc4Pair | None = None
 
     @classmethod
     def dialed(
@@ -130,7 +129,7 @@ class Handshaking:
     @property
     def transform(self) -> Rc4Pair | None:
         """What the conversation goes through; None in clear."""
-        return self._transform
+        return self._mse.transform if self._mse is not None else None
 
     def answer(self, ours: Handshake, also: frozenset[InfoHash]) -> None:
         """Say who we are to a caller that has named its torrent. Raises Misused: see Greeting."""
@@ -160,8 +159,8 @@ class Handshaking:
         if self._mse is not None and not self._mse.complete:
             return first
         said = self._greeting.outgoing()
-        if said and self._transform is not None:
-            said = self._transform.outgoing(said)
+        if said and self.transform is not None:
+            said = self.transform.outgoing(said)
         return first + said
 
     def _begin(self, plain: bool, now: float) -> None:
@@ -177,14 +176,13 @@ class Handshaking:
     def _receive_obfuscated(self, mse: Mse, data: bytes | memoryview, now: float) -> None:
         if mse.complete:
             clear = bytearray(data)
-            if self._transform is not None:
-                self._transform.incoming(memoryview(clear))
+            if mse.transform is not None:
+                mse.transform.incoming(memoryview(clear))
             self._greet(bytes(clear), now)
             return
         mse.receive(data, now)
         if mse.complete:
             self.answered = True
-            self._transform = mse.transform
             self._greet(mse.initial + mse.rest, now)
 
     def _greet(self, data: bytes | memoryview, now: float) -> None:

@@ -6,7 +6,7 @@ Network thread, within a turn per torrent.
 from __future__ import annotations
 
 from . import exchanging, learning, recording, retrying, unchoking
-from .asking import ask, ask_idle, give_back, show_interest, take_back_all
+from .asking import ask, ask_idle, show_interest, take_back, take_back_all
 from .checking import advance
 from .engine import Engine
 from .finishing import feed_starved, give_up, spill
@@ -111,8 +111,4 @@ def _write_out_idle(engine: Engine, torrent: TorrentState, now: float) -> None:
 def _call_off(engine: Engine, torrent: TorrentState, piece: int) -> None:
     """Nobody shall land in the memory of this piece any more."""
     for peer in torrent.swarm.peers.values():
-        runs = [run for run in peer.talk.expected_runs() if run.piece == piece]
-        for run in runs:
-            peer.talk.cancel(run.piece, run.begin, run.length)
-            engine.due.touched.add(peer)
-        give_back(torrent, runs)
+        take_back(engine, peer, piece)
