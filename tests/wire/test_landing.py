@@ -32,26 +32,13 @@ from anabranch.wire.messages import (
     Unchoke,
     encode,
 )
+from wire.xor import Xor
 
 BLOCK = 16
 LENGTHS = [64, 24, 64, 64, 40]  # pieces of four blocks, one of one and a half, one of two and a half
 GEOMETRY = Geometry(total=4 * 64 + 40, piece_length=64, short={1: 24})
 SIZES = st.integers(1, 60) | st.just(1000)
 SOME_BLOCKS = st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(1, 4))
-
-
-class Xor:
-    """A stream cipher that anybody can break: each byte with its number in the stream."""
-
-    def __init__(self) -> None:
-        self.position = 0
-
-    def incoming(self, data: memoryview) -> None:
-        data[:] = self.outgoing(data)
-
-    def outgoing(self, data: bytes | memoryview) -> bytes:
-        start, self.position = self.position, self.position + len(data)
-        return bytes(byte ^ (start + at) & 0xFF for at, byte in enumerate(data))
 
 
 @dataclass

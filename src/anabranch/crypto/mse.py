@@ -58,9 +58,13 @@ class Rc4Pair:
         """Turn bytes that came from the network into plain ones, in place."""
         self._reader.apply(data)
 
-    def outgoing(self, data: bytes | memoryview) -> bytes:
+    def outgoing(self, data: bytes) -> bytes:
         """Turn plain bytes into those that go to the network."""
         return self._writer.copy(data)
+
+    def outgoing_block(self, data: memoryview) -> None:
+        """The same in place."""
+        self._writer.apply(data)
 
 
 class Mse:

@@ -269,7 +269,8 @@ class Connection:
     ) -> None:
         """Answer requests: *data*, not empty, from *begin* of the piece in blocks of *block* bytes, without a copy.
 
-        *done* is called when the memory is no longer read: in sent() after its last byte, or in discard().
+        *done* is called when the memory is no longer read: in sent() after its last byte, or in discard(). Encryption
+        changes *data* where it lies, unless it is read-only.
         """
         self._outbox.put_blocks(piece, begin, data, block, done)
 

@@ -1,6 +1,7 @@
 """What is to be sent: messages and blocks, first in, first out, shown as a list of buffers for one system call.
 
-Blocks are slices of memory that the owner lends until their last byte is sent; nothing is copied but what is encrypted.
+Blocks are slices of memory that the owner lends until their last byte is sent. They are not copied, not even to be
+encrypted: that happens where they lie, and who wants to keep them lends memory that cannot be written to.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class Outbox:
     def put_blocks(
         self, piece: int, begin: int, data: memoryview, block: int, done: Callable[[], None] | None = None
     ) -> None:
-        """Queue the blocks of *data*, which lies at *begin* in the piece; *done* is called when the memory is free."""
+        """Queue the blocks of *data*, which lies at *begin* in the piece; *done* is called when the memory is free.
+
+        Encryption changes *data*, unless it is read-only.
+        """
         length = len(data)
         if block < 1 or not length:
             raise ValueError(f"{length} bytes in blocks of {block} cannot be sent")
@@ -112,6 +116,11 @@ class Outbox:
         size = sum(map(len, ready))
         while self._clear and size < limit and len(ready) < max_buffers:
             buffer = self._clear.popleft()
-            hidden = transform.outgoing(buffer)
-            ready.append(memoryview(hidden) if type(buffer) is memoryview else hidden)
+            if isinstance(buffer, bytes):
+                buffer = transform.outgoing(buffer)
+            else:
+                if buffer.readonly:
+                    buffer = memoryview(bytearray(buffer))
+                transform.outgoing_block(buffer)
+            ready.append(buffer)
             size += len(buffer)

@@ -11,5 +11,8 @@ class ByteTransform(Protocol):
     def incoming(self, data: memoryview) -> None:
         """Turn bytes that came from the network into plain ones, in place."""
 
-    def outgoing(self, data: bytes | memoryview) -> bytes:
+    def outgoing(self, data: bytes) -> bytes:
         """Turn plain bytes into those that go to the network."""
+
+    def outgoing_block(self, data: memoryview) -> None:
+        """The same in place: blocks are long, and a copy of each would cost as much as sending it."""
