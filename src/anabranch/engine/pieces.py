@@ -54,7 +54,7 @@ class PieceTable:
         """Bring the request order up to date after a change of the piece."""
         if self.requestable(piece):
             self.order.add(piece, self.standing(piece))
-        else:
+        elif piece in self.order:
             self.order.delete(piece)
 
     def set_worth(self, piece: int, priority: int) -> bool:

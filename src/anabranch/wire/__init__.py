@@ -14,7 +14,7 @@ from .events import (
     UnexpectedBlock,
 )
 from .extensions import DONT_HAVE, DontHave, ExtendedHandshake, ExtendedMessage, OurExtensions
-from .fetching import MetadataFetch
+from .fetching import Doubt, Judged, MetadataFetch
 from .handshake import HANDSHAKE_LENGTH, Greeting, Handshake
 from .messages import (
     MAX_BLOCK,
@@ -77,6 +77,7 @@ __all__ = [
     "Choked",
     "Connection",
     "DontHave",
+    "Doubt",
     "Event",
     "ExpectedRun",
     "Extended",
@@ -91,6 +92,7 @@ __all__ = [
     "HaveAll",
     "HaveNone",
     "Interested",
+    "Judged",
     "KeepAlive",
     "Message",
     "MetadataData",

@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 
 from .events import ExpectedRun
-from .ranges import block_headers
+from .ranges import joined_headers
 
 HEADER = 13  # bytes before each block on the wire
 
@@ -40,7 +40,7 @@ class Run:
         if not 0 < len(views[-1]) <= self.block or length != (len(views) - 1) * self.block + len(views[-1]):
             raise ValueError("blocks of one length, and a last one that may be shorter, are asked for at once")
         self.views = views
-        self.headers = b"".join(block_headers(piece, begin, length, self.block))
+        self.headers = joined_headers(piece, begin, length, self.block)
         self.token = token
         self.at = 0
         self.end = len(views)

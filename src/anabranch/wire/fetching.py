@@ -7,7 +7,9 @@ in line, first come first served. An attempt that is not done at the end of its 
 end of the line, its next turn twice as long: neither silence nor dribble nor any number of invented sizes keeps one
 honest peer out. Only the attempt with the most peers need not give way: mostly it is the right one, and large.
 
-It neither reads nor writes messages (metadata.py does), and whether to ban the convicted is the owner's to decide.
+It neither reads nor writes messages (metadata.py does), and whether to ban the convicted is the owner's to decide. Nor
+does it hash: a whole of 16 MiB takes some 50 ms, so what is to be judged is handed out, and goes on when the verdict is
+there.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from .metadata import MAX_METADATA, METADATA_PIECE, metadata_pieces
@@ -127,13 +129,45 @@ class _Attempt:
             self.due.append(piece)
 
 
+class Judged(NamedTuple):
+    """What came of a doubt: the whole, None where it is wrong; and the digest of each piece."""
+
+    whole: bytes | None
+    digests: tuple[bytes, ...]
+
+
+class Doubt:
+    """A whole that is to be judged.
+
+    Args:
+        name: Which attempt gave it.
+        attempt: That.
+        check: Whether these bytes are it.
+    """
+
+    __slots__ = ("attempt", "check", "name")
+
+    def __init__(self, name: _Name, attempt: _Attempt, check: Callable[[bytes], bool]) -> None:
+        self.name = name
+        self.attempt = attempt
+        self.check = check
+
+    def judge(self) -> Judged:
+        """Hash it. Any thread, without the turn: nobody changes what is to be judged."""
+        whole = self.attempt.whole()
+        right = self.check(whole)
+        return Judged(whole if right else None, tuple(_digest(part) for part in _parts(whole)))
+
+
 class MetadataFetch:
     """The search for one torrent's info dictionary.
 
-    The owner tells it what peers do, then sends what requests() asks for; again when deadline() is reached.
+    The owner tells it what peers do, then sends what requests() asks for; again when deadline() is reached. What
+    doubts() gives it has judged, and tells judged().
 
     Args:
-        check: Whether these bytes are it: their hash is right. Called once for each whole that was put together.
+        check: Whether these bytes are it: their hash is right. Called once for each whole that was put together, by
+            Doubt.judge().
 
     Attributes:
         result: The right bytes; None until they are found. Then nothing is asked for any more.
@@ -150,12 +184,15 @@ class MetadataFetch:
         self._claims: dict[int, _Claim] = {}
         self._waiting: dict[_Name, _Place] = {}  # first in line first
         self._attempts: dict[_Name, _Attempt] = {}
+        self._doubts: dict[_Name, Doubt] = {}  # being judged
+        self._handed_out: set[_Name] = set()  # of these
         self._evidence: dict[int, list[tuple[Peer, int, bytes]]] = {}  # by size: who gave which piece, its digest
 
     @property
     def held(self) -> int:
         """Bytes of metadata in memory that are not the result."""
-        return sum(len(payload) for attempt in self._attempts.values() for payload, _ in attempt.got.values())
+        attempts = [*self._attempts.values(), *(doubt.attempt for doubt in self._doubts.values())]
+        return sum(len(payload) for attempt in attempts for payload, _ in attempt.got.values())
 
     # What peers do.
 
@@ -193,7 +230,7 @@ class MetadataFetch:
                 self._free(attempt, piece)
                 attempt.got[piece] = (payload, peer)
                 if len(attempt.got) == attempt.pieces:
-                    self._judge(name, attempt)
+                    self._doubts[name] = Doubt(name, self._end(name), self._check)
         self._take_turns(now)
 
     def rejected(self, peer: Peer, piece: int, now: float) -> None:
@@ -207,7 +244,24 @@ class MetadataFetch:
             self._free(attempt, piece)
             attempt.due.append(piece)
 
+    def judged(self, doubt: Doubt, judged: Judged, now: float) -> None:
+        """The verdict is there: it is right, one peer lied, or somebody did."""
+        if self._doubts.pop(doubt.name, None) is not doubt:
+            return  # another was right meanwhile
+        self._handed_out.discard(doubt.name)
+        if judged.whole is not None:
+            self._found(judged.whole, judged.digests)
+        else:
+            self._wrong(doubt, judged.digests)
+        self._take_turns(now)
+
     # What we do.
+
+    def doubts(self) -> list[Doubt]:
+        """What is to be judged now. Each is given once."""
+        fresh = [doubt for name, doubt in self._doubts.items() if name not in self._handed_out]
+        self._handed_out.update(doubt.name for doubt in fresh)
+        return fresh
 
     def requests(self, now: float) -> list[tuple[Peer, int]]:
         """What to ask for now: peer and piece. It counts as asked."""
@@ -304,7 +358,7 @@ class MetadataFetch:
     # Turns.
 
     def _line_up(self, name: _Name) -> None:
-        if name not in self._attempts:
+        if name not in self._attempts and name not in self._doubts:
             self._waiting.setdefault(name, _Place(0, -math.inf))
 
     def _take_turns(self, now: float) -> None:
@@ -314,8 +368,8 @@ class MetadataFetch:
             self._waiting = {leader: self._waiting.pop(leader)} | self._waiting
         while self._waiting:
             first, place = next(iter(self._waiting.items()))
-            claimed = first.size + sum(attempt.size for attempt in self._attempts.values())
-            if len(self._attempts) < MAX_ATTEMPTS and claimed <= MAX_HELD:
+            claimed = first.size + sum(name.size for name in (*self._attempts, *self._doubts))
+            if len(self._attempts) + len(self._doubts) < MAX_ATTEMPTS and claimed <= MAX_HELD:
                 self._attempts[first] = _Attempt(first.size, place.turns, now)
                 del self._waiting[first]
                 continue
@@ -344,34 +398,30 @@ class MetadataFetch:
 
     # Judgement.
 
-    def _judge(self, name: _Name, attempt: _Attempt) -> None:
-        """All pieces are there: they are right, one peer lied, or somebody did."""
-        whole = attempt.whole()
-        if self._check(whole):
-            self._found(whole)
-            return
-        self._end(name)
-        givers = {peer for _, peer in attempt.got.values()}
+    def _wrong(self, doubt: Doubt, digests: Sequence[bytes]) -> None:
+        """All pieces were there, and it was not it: who gave all of it lied; of several, nobody knows who."""
+        name, given = doubt.name, doubt.attempt.got
+        givers = {peer for _, peer in given.values()}
         if len(givers) == 1:
             self._convict(givers.pop())
             if name.alone is None and self._peers_of(name):
-                self._line_up(name)
+                self._line_up(self._name_for(self._peers_of(name)[0], name.size))
             return
         self._evidence.pop(name.size, None)
         if len(self._evidence) == _MAX_EVIDENCE:
             del self._evidence[next(iter(self._evidence))]
-        self._evidence[name.size] = [(peer, piece, _digest(payload)) for piece, (payload, peer) in attempt.got.items()]
-        claim = self._claims[name.size]
-        claim.spoilt = True
-        for peer in claim.peers:
-            self._line_up(_Name(name.size, peer))
+        self._evidence[name.size] = [(peer, piece, digests[piece]) for piece, (_, peer) in given.items()]
+        claim = self._claims.get(name.size)
+        if claim is not None:
+            claim.spoilt = True
+            for peer in claim.peers:
+                self._line_up(_Name(name.size, peer))
 
-    def _found(self, whole: bytes) -> None:
+    def _found(self, whole: bytes, digests: Sequence[bytes]) -> None:
         """Now it is known who lied. Those still asked may answer, and it is no waste."""
         self.result = whole
-        parts = [whole[at : at + METADATA_PIECE] for at in range(0, len(whole), METADATA_PIECE)]
-        digests = [_digest(part) for part in parts]
-        for attempt in self._attempts.values():
+        parts = _parts(whole)
+        for attempt in (*self._attempts.values(), *(doubt.attempt for doubt in self._doubts.values())):
             for piece, (payload, peer) in attempt.got.items():
                 if attempt.size != len(whole) or payload != parts[piece]:
                     self.convicted.add(peer)
@@ -380,6 +430,7 @@ class MetadataFetch:
                 if size != len(whole) or digest != digests[piece]:
                     self.convicted.add(peer)
         self._attempts.clear()
+        self._doubts.clear()
         self._waiting.clear()
         self._evidence.clear()
 
@@ -392,6 +443,10 @@ class MetadataFetch:
         self._forget(peer)
         if attempt is not None:
             attempt.without(peer)
+
+
+def _parts(whole: bytes) -> list[bytes]:
+    return [whole[at : at + METADATA_PIECE] for at in range(0, len(whole), METADATA_PIECE)]
 
 
 def _digest(payload: bytes) -> bytes:

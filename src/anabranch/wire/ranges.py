@@ -1,21 +1,25 @@
 """Runs of consecutive blocks and the messages about them, in bulk: requests, cancels, rejects, headers of blocks.
 
 The first three have one layout (BEP 3, BEP 6): length 13, id, piece, begin, length. A peer asks for hundreds of blocks
-at a time, so that a value per message would be most of what serving costs.
+at a time, so that a value per message would be most of what serving costs. The messages of a run differ from those of
+the same stretch of another piece in the piece's index alone: they are joined by it (0.8 us for 64 of them, against 16 us
+for packing each).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from anabranch.model import Geometry, PeerFault
 
-from .messages import BLOCK, BLOCK_HEADER, CANCEL, MAX_BLOCK, RANGE, REJECT, REQUEST
+from .messages import BLOCK, BLOCK_HEADER, CANCEL, HEAD, MAX_BLOCK, RANGE, REJECT, REQUEST
 
 RANGE_KINDS = frozenset({REQUEST, CANCEL, REJECT})
 
 _LENGTH = 13  # what the length prefix of such a message says
+_STRETCHES = 64  # remembered; most are of whole pieces
 
 
 class Range(NamedTuple):
@@ -71,12 +75,15 @@ def read_ranges(data: memoryview, kind: int, geometry: Geometry) -> tuple[int, l
 
 def pack_ranges(kind: int, piece: int, begin: int, length: int, block: int) -> bytes:
     """The messages of this kind for each block of *length* bytes from *begin*, joined."""
-    end = begin + length
-    last = end - (length % block or block)
-    pack = RANGE.pack
-    packed = [pack(_LENGTH, kind, piece, at, block) for at in range(begin, last, block)]
-    packed.append(pack(_LENGTH, kind, piece, last, end - last))
-    return b"".join(packed)
+    return piece.to_bytes(4).join(_around_ranges(kind, begin, length, block))
+
+
+@lru_cache(_STRETCHES)
+def _around_ranges(kind: int, begin: int, length: int, block: int) -> list[bytes]:
+    """What stands before the first piece's index in those messages, between any two, and behind the last."""
+    head = HEAD.pack(_LENGTH, kind)
+    ends = [at.to_bytes(4) + size.to_bytes(4) for at, size in Range(0, begin, length, block).blocks()]
+    return [head, *(end + head for end in ends[:-1]), ends[-1]]
 
 
 def check_bounds(geometry: Geometry, piece: int, begin: int, length: int) -> None:
@@ -97,11 +104,21 @@ def _length_of(geometry: Geometry, piece: int, begin: int, length: int) -> int:
     return geometry.length_of(piece)
 
 
+def joined_headers(piece: int, begin: int, length: int, block: int) -> bytes:
+    """The 13-byte header of each block message for *length* bytes from *begin*, joined."""
+    return piece.to_bytes(4).join(_around_headers(begin, length, block))
+
+
 def block_headers(piece: int, begin: int, length: int, block: int) -> list[bytes]:
-    """The 13-byte header of each block message for *length* bytes from *begin*."""
-    end = begin + length
-    last = end - (length % block or block)
-    pack = BLOCK_HEADER.pack
-    headers = [pack(9 + block, BLOCK, piece, at) for at in range(begin, last, block)]
-    headers.append(pack(9 + end - last, BLOCK, piece, last))
-    return headers
+    """The same, one by one."""
+    joined = joined_headers(piece, begin, length, block)
+    return [joined[at : at + BLOCK_HEADER.size] for at in range(0, len(joined), BLOCK_HEADER.size)]
+
+
+@lru_cache(_STRETCHES)
+def _around_headers(begin: int, length: int, block: int) -> list[bytes]:
+    """What stands around the piece's index in those headers."""
+    blocks = list(Range(0, begin, length, block).blocks())
+    heads = [HEAD.pack(9 + size, BLOCK) for _, size in blocks]
+    ends = [at.to_bytes(4) for at, _ in blocks]
+    return [heads[0], *(end + head for end, head in zip(ends, heads[1:], strict=False)), ends[-1]]
