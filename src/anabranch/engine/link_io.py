@@ -28,6 +28,7 @@ from .state import Peer, TorrentState
 log = logging.getLogger(__name__)
 
 RECEIVE_AT_ONCE = 4 * 1024 * 1024  # bytes; what one readable socket may bring before others have their turn
+PIECES_AT_ONCE = 64  # the same in pieces: each that is complete costs some 100 us, however small it is
 SEND_AT_ONCE = 1024 * 1024  # bytes
 PLAIN_SIZE = 256 * 1024  # bytes; the plain way receives into a buffer of this size, shared by all links
 MESSAGES_AT_ONCE = 32 * 1024  # bytes from a peer that owes us no blocks: up to 6,500 messages in one turn
@@ -212,6 +213,7 @@ class SocketLink:
             peer = membership.join(engine, torrent, self, met, self._host.port)
             if self._candidate is not None:
                 torrent.swarm.dialing -= 1
+                engine.due.half_open -= 1
         self.peer = peer
         if self._timer is not None:
             self._timer.cancel()
@@ -227,7 +229,9 @@ class SocketLink:
         bucket = host.engine.limits.down
         now = host.engine.clock()
         talk, flow = peer.talk, peer.flow
-        allowance = RECEIVE_AT_ONCE if talk.outstanding else MESSAGES_AT_ONCE
+        allowance = MESSAGES_AT_ONCE
+        if talk.outstanding:
+            allowance = min(RECEIVE_AT_ONCE, PIECES_AT_ONCE * peer.torrent.pieces.geometry.piece_length)
         if bucket.limited:
             allowance = _granted(bucket, min(allowance, PLAIN_SIZE), now)
             if not allowance:
