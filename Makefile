@@ -6,11 +6,12 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST ?=
+BENCH ?=
 
-.PHONY: help setup programs demo test lint interop deep clean
+.PHONY: help setup programs demo test lint interop deep bench bench-micro clean
 
 help: ## Show this
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
 
 setup: .venv/tools ## Make .venv with everything that work on the project needs
 
@@ -34,9 +35,15 @@ interop: .venv/tools programs ## Run all tests against real BitTorrent programs,
 deep: .venv/tools programs ## Run the long tests, one after the other: they measure
 	$(BIN)/python -m pytest -m deep $(PYTEST)
 
+bench: .venv/bench programs ## Measure against other BitTorrent programs, about half an hour; BENCH="NAME-GLOB --rounds 1" for less
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-micro: .venv/bench ## Count and time single steps of the engine, and compare with the last time
+	$(BIN)/python -m benchmarks.micro --time $(BENCH)
+
 clean: ## Remove caches and what builds left; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is as new as the last install from that pyproject.toml. The one with the tools serves for both.
 .venv/product: pyproject.toml | $(BIN)/python
@@ -45,6 +52,10 @@ clean: ## Remove caches and what builds left; .venv stays
 
 .venv/tools: pyproject.toml | $(BIN)/python
 	$(PIP) -e '.[test,lint]'
+	@touch .venv/product $@
+
+.venv/bench: pyproject.toml | $(BIN)/python
+	$(PIP) -e '.[bench]'
 	@touch .venv/product $@
 
 $(BIN)/python:

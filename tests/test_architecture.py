@@ -13,6 +13,7 @@ from house_rules import Source
 TOP = Path(__file__).resolve().parent.parent
 OURS = rules.sources(TOP, "src")
 TESTS = rules.sources(TOP, "tests")
+BENCHMARKS = rules.sources(TOP, "benchmarks")
 MODULES = frozenset(f"{source.room}/{source.name}" for source in OURS)
 
 Rule = Callable[[Source], Iterator[str]]
@@ -38,9 +39,9 @@ def test_the_sources_keep_the_rule(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", EVERYWHERE, ids=lambda rule: rule.__name__)
-def test_the_tests_keep_the_rule(rule: Rule) -> None:
-    """Tests are read like the rest."""
-    assert [offence for source in TESTS for offence in rule(source)] == []
+def test_tests_and_benchmarks_keep_the_rule(rule: Rule) -> None:
+    """Tests and benchmarks are read like the rest."""
+    assert [offence for source in (*TESTS, *BENCHMARKS) for offence in rule(source)] == []
 
 
 def test_every_test_module_has_a_module_that_it_tests() -> None:

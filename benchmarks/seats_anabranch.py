@@ -1,0 +1,53 @@
+"""Ours, as users have it: `anabranch seed` and `anabranch download` with --json."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from .gauge import Address
+from .seats import Seat
+
+
+class Anabranch(Seat):
+    """The command line. After a download it goes on seeding, so that it can be looked at when it is complete."""
+
+    _served_at = ""  # the event, or the stage in `progress`, that says so
+
+    def seed(self, peers: Sequence[Address] = ()) -> None:
+        """As of every seat."""
+        self._served_at = "seeding"
+        self._run("seed", "-d", str(self.job.content.parent), peers=peers)
+        self._wait_serves()
+
+    def fetch(self, peers: Sequence[Address]) -> None:
+        """As of every seat."""
+        self._served_at = "live"
+        self._run("download", "--seed", "-d", str(self.data), peers=peers)
+        if not peers:
+            self._wait_serves()
+
+    def _run(self, command: str, *more: str, peers: Sequence[Address]) -> None:
+        dialed = [word for host, port in peers for word in ("--peer", f"{host}:{port}")]
+        network = ["--bind", self.host, "--port", "0", "--encryption", "require" if self.job.rc4 else "off"]
+        quiet = ["--no-dht", "--no-pex", "--no-lsd", "--no-utp", "--no-trackers", "--no-webseeds", "--no-portmap"]
+        words = [command, str(self.job.torrent), "--json", "--state", str(self.place / "state"), *more]
+        self.start(sys.executable, "-m", "anabranch", *words, *network, *quiet, *dialed)
+
+    def hear(self, line: str) -> None:
+        """As of every program."""
+        try:
+            told = json.loads(line)
+        except ValueError:
+            return  # what it says on stderr
+        match told["event"]:
+            case "added":
+                host, _, port = told["listen"][0].rpartition(":")
+                self.addresses = [(host, int(port))]
+            case "seeding" | "progress" if self._served_at in (told["event"], told.get("stage")):
+                self._serves.set()
+            case "complete":
+                self._complete.set()
+            case _:
+                return
