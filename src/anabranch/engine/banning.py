@@ -2,18 +2,30 @@
 
 When a piece fails its hash and one peer sent all of it, that peer is guilty. When several did, the digests of their
 blocks are kept until the piece passes; then whoever had sent a block that differs from the good one is guilty, and
-nobody else. Evidence is bounded: the oldest is forgotten.
+nobody else. Evidence is bounded: the oldest is forgotten. Where the v2 hashes of a piece's blocks are known, no good
+copy is waited for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from anabranch.picker import Run
 
 _MOST_PIECES = 256  # failed pieces to keep evidence of, per torrent
 _MOST_ROUNDS = 8  # failures of the same piece to keep
+
+
+def only_sender(shares: Sequence[tuple[Run, str]], blocks: int) -> set[str]:
+    """The host that sent all of a piece's blocks; none where there were several, or some were on disk before."""
+    hosts = {host for _, host in shares}
+    return hosts if len(hosts) == 1 and sum(run.blocks for run, _ in shares) >= blocks else set()
+
+
+def senders_of(blocks: Container[int], shares: Sequence[tuple[Run, str]]) -> set[str]:
+    """The hosts that sent any of these blocks."""
+    return {host for run, host in shares if any(run.first + at in blocks for at in range(run.blocks))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +55,8 @@ class Evidence:
         Returns:
             The hosts that are guilty beyond doubt: the only sender of the whole piece.
         """
-        hosts = {host for _, host in shares}
-        if len(hosts) == 1 and sum(run.blocks for run, _ in shares) >= len(digests):
+        hosts = only_sender(shares, len(digests))
+        if hosts:
             return hosts
         statements = [
             _Statement(host, block, digests[block])

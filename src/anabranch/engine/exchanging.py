@@ -1,21 +1,25 @@
 """The hashes of v2 pieces: asking peers for those that are missing, and answering peers that ask (BEP 52).
 
-What is asked, and whether an answer is true, is for metainfo's PieceLayers to say. Network thread, within a turn.
+What is asked, and whether an answer is true, is for metainfo's PieceLayers to say. Hashes of blocks are asked for in
+doubting.py; peers are told them out of the blocks on disk. Network thread, within a turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from anabranch.metainfo import Metainfo, Wanted, compose
-from anabranch.model import PeerFault
+from anabranch.model import PeerFault, StorageFailed
 from anabranch.net import Bucket
 from anabranch.wire import Hashes, HashReject, HashRequest
 
+from . import doubting
 from .engine import Engine
-from .hashing import HashExchange
+from .hashing import READ_BURST, Answers, HashExchange, Lane
+from .jobs import read_leaves
+from .rereading import fail_reading
 from .stage import Closing, Dropped, Live
 from .state import Peer, Profile, TorrentState
 
@@ -28,6 +32,8 @@ _MOST_ANSWERED = 8192  # hashes of one peer's requests that are being worked out
 _LEAST_ANSWERED = 512  # as which a request for fewer counts
 _ANSWERED = 64  # requests of one peer in a second that are answered, after a burst
 _REQUEST_SIZE = 53  # bytes of a request on the wire
+_READ_RATE = 2 * 1024 * 1024  # bytes per second that are read to tell one peer the hashes of blocks, after a burst
+_MOST_KEPT = 64 * 1024  # bytes of the hashes of blocks that were read, for others who ask for the same
 
 
 def needed(torrent: TorrentState) -> bool:
@@ -46,6 +52,7 @@ def of_use(torrent: TorrentState, peer: Peer, now: float) -> bool:
 
 def look(engine: Engine, torrent: TorrentState, now: float) -> None:
     """Ask for what is missing, as far as there are peers for it; called each second and when something came."""
+    doubting.look(engine, torrent, now)
     exchange = torrent.exchange
     if exchange is None or exchange.layers.complete or not torrent.swarm.peers:
         return
@@ -85,6 +92,8 @@ def heard(engine: Engine, peer: Peer, said: Hashes, now: float) -> None:
     if exchange is None:
         return
     wanted = _words(said)
+    if doubting.heard(engine, peer, wanted, said.hashes):
+        return
     asked = exchange.asked.pop(wanted, None)
     try:
         fresh = exchange.layers.accept(*wanted, said.hashes)
@@ -118,8 +127,11 @@ def take_layers(engine: Engine, torrent: TorrentState, layers: Mapping[bytes, by
 
 def left(torrent: TorrentState, peer: Peer) -> None:
     """A peer is gone: what it was asked for is asked of others."""
+    doubting.left(torrent, peer)
     exchange = torrent.exchange
     if exchange is not None:
+        if exchange.answers is not None and not torrent.swarm.peers:
+            exchange.answers.recent.clear()
         exchange.resting.pop(peer, None)
         for wanted in [wanted for wanted, (asked, _) in exchange.asked.items() if asked is peer]:
             del exchange.asked[wanted]
@@ -130,44 +142,139 @@ def refused(engine: Engine, peer: Peer, said: HashReject, now: float) -> None:
     """A peer does not have the hashes, or does not give them."""
     exchange = peer.torrent.exchange
     wanted = _words(said)
+    if doubting.refused(engine, peer, wanted):
+        return
     if exchange is not None and exchange.asked.get(wanted, (None, 0.0))[0] is peer:
         _call_off(exchange, wanted, now)
         look(engine, peer.torrent, now)
 
 
 def answer(engine: Engine, peer: Peer, said: HashRequest, now: float) -> None:
-    """A peer asks for hashes: a worker looks them up, for large trees take their time."""
-    exchange, profile = peer.torrent.exchange, peer.profile
-    size = max(said.length, _LEAST_ANSWERED)
-    if (
-        exchange is None
-        or not isinstance(peer.torrent.stage, Live)
-        or profile.answering + size > _MOST_ANSWERED
-        or not _granted(exchange, profile, now)
-    ):
+    """A peer asks for hashes: a worker looks them up, for large trees take their time, and blocks have to be read."""
+    torrent, exchange, profile = peer.torrent, peer.torrent.exchange, peer.profile
+    if exchange is None or not isinstance(torrent.stage, Live):
         _reject(engine, peer, said)
         return
-    layers = exchange.layers
+    wanted = _words(said)
+    below = exchange.layers.pieces_below(wanted)
+    blocks = sum(map(torrent.pieces.geometry.blocks_of, below[0])) if below else 0
+    size = max(said.length, min(blocks, _MOST_ANSWERED), _LEAST_ANSWERED)
+    if profile.answering + size > _MOST_ANSWERED or not _granted(exchange, profile, now):
+        _reject(engine, peer, said)
+        return
     profile.answering += size
-
-    def job() -> bytes | None:
-        return layers.answer(*_words(said))
+    if exchange.answers is None:
+        exchange.answers = Answers()
+    answers = exchange.answers
+    lane = answers.read if below else answers.known
 
     def told(hashes: bytes | None) -> None:
         profile.answering -= size
+        lane.taken = False
         if hashes is None:
             _reject(engine, peer, said)
         else:
             peer.talk.hashes(said, hashes)
             engine.due.touched.add(peer)
 
+    def begin() -> None:
+        if torrent.swarm.peers.get(peer.address) is not peer or not isinstance(torrent.stage, Live):
+            told(None)
+        elif below:
+            _read(engine, peer, wanted, below, answers, told)
+        else:
+            _work_out(engine, torrent, lambda: exchange.layers.answer(*wanted), told, lane)
+
+    lane.waiting.append(begin)
+    _go_on(lane)
+
+
+def _go_on(lane: Lane) -> None:
+    """Begin the next answers, until a worker is at one."""
+    while lane.waiting and not lane.taken:
+        lane.taken = True
+        lane.waiting.popleft()()
+
+
+def _work_out(
+    engine: Engine,
+    torrent: TorrentState,
+    job: Callable[[], bytes | None],
+    told: Callable[[bytes | None], None],
+    lane: Lane,
+    lost: Callable[[BaseException], None] = lambda _: None,
+) -> None:
+    """Have a worker do it, then go on with the next."""
+
+    def take(hashes: bytes | None) -> None:
+        told(hashes)
+        _go_on(lane)
+
+    def break_off(error: BaseException) -> None:
+        lost(error)
+        take(None)
+
     def done(hashes: bytes | None) -> None:
-        engine.network.run(told, hashes)
+        engine.network.run(take, hashes)
 
-    def failed(_: BaseException) -> None:
-        engine.network.run(told, None)
+    def failed(error: BaseException) -> None:
+        engine.network.run(break_off, error)
 
-    engine.turn.outbox("hashes", said, engine.workshop.cold.submit, job, done, failed)
+    engine.turn.outbox("hashes", job, engine.workshop.cold.submit, job, done, failed, torrent.owner)
+
+
+def _read(
+    engine: Engine,
+    peer: Peer,
+    wanted: Wanted,
+    below: Sequence[range],
+    answers: Answers,
+    told: Callable[[bytes | None], None],
+) -> None:
+    """Have the blocks read and hashed that the answer is made of, if they are here and the peer may cost us that."""
+    torrent, layers, recent = peer.torrent, peer.torrent.layers, answers.recent
+    complete = torrent.pieces.complete
+    pieces = next((one for one in below if complete[one.start : one.stop].all()), None)
+    if layers is None or pieces is None or not torrent.policy.upload:
+        told(None)
+        return
+    known = {piece: recent[piece] for piece in pieces if piece in recent}
+    lengths = {piece: layers.content_of(piece) for piece in pieces if piece not in known}
+    if not _may_read(engine, peer.profile, sum(lengths.values())):
+        told(None)
+        return
+    storage = torrent.opened()
+    read: dict[int, bytes] = {}
+
+    def job() -> bytes | None:
+        for piece, length in lengths.items():
+            read[piece] = read_leaves(storage.piece(piece), length)
+        leaves = known | read
+        return layers.answer_below(wanted, pieces, [leaves[piece] for piece in pieces])
+
+    def keep(hashes: bytes | None) -> None:
+        if hashes is not None:
+            recent.update(read)
+            while sum(map(len, recent.values())) > _MOST_KEPT:
+                del recent[next(iter(recent))]
+        told(hashes)
+
+    def lost(error: BaseException) -> None:
+        if isinstance(error, StorageFailed):
+            fail_reading(engine, torrent, pieces.start, error)
+
+    _work_out(engine, torrent, job, keep, answers.read, lost)
+
+
+def _may_read(engine: Engine, profile: Profile, length: int) -> bool:
+    """Whether so many bytes may be read for this peer, of which all torrents together read only so many."""
+    if profile.reads is None:
+        profile.reads = Bucket(_READ_RATE, READ_BURST, engine.limits.reads)
+    now = engine.clock()
+    granted = profile.reads.grant(length, now)
+    if granted < length:
+        profile.reads.give_back(granted, now)
+    return granted == length
 
 
 def _words(said: HashRequest | Hashes | HashReject) -> Wanted:
@@ -198,7 +305,9 @@ def _call_off(exchange: HashExchange, wanted: Wanted, now: float) -> None:
 
 def _complete(engine: Engine, torrent: TorrentState, exchange: HashExchange) -> None:
     """All hashes are known: from now on they are part of the metainfo, for the session store and for users."""
-    torrent.exchange = HashExchange(exchange.layers)
+    exchange.queue.clear()
+    exchange.asked.clear()
+    exchange.resting.clear()
     before = torrent.metainfo
 
     def job() -> Metainfo:
@@ -212,10 +321,10 @@ def _complete(engine: Engine, torrent: TorrentState, exchange: HashExchange) -> 
             creation_date=before.creation_date,
             layers=layers,
         )
-        return replace(before, raw=raw, layers=layers)
+        return before.rewritten(raw, layers)
 
     def take(whole: Metainfo) -> None:
-        torrent.metainfo = replace(torrent.metainfo, raw=whole.raw, layers=whole.layers)
+        torrent.metainfo = replace(whole, trackers=torrent.metainfo.trackers)  # it may have got some meanwhile
         torrent.disk.dirty = True
 
     def done(whole: Metainfo) -> None:
@@ -224,4 +333,4 @@ def _complete(engine: Engine, torrent: TorrentState, exchange: HashExchange) -> 
     def failed(_: BaseException) -> None:
         return  # the worker logged it; the hashes are asked for anew in the next run
 
-    engine.turn.outbox("layers", torrent, engine.workshop.disk.submit, job, done, failed)
+    engine.turn.outbox("layers", torrent, engine.workshop.disk.submit, job, done, failed, torrent.owner)

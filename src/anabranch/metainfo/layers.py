@@ -8,12 +8,15 @@ A request is for a run of hashes of one layer of a file's tree (layers are count
 prove them: the run is all that is below one node, and each sibling on the way from that node to the root is an uncle.
 There is none in the layers that the run gives by itself, and *proof_layers* tells how far up above the run's own layer
 they are wanted. So libtorrent 2.1.1 asks and answers.
+
+Layers below the pieces' are not kept: who asks for hashes of blocks is answered from the blocks, and we ask for them
+where a piece is wrong. They are proven by the piece's hash.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -26,6 +29,7 @@ from .merkle import DIGEST_LENGTH, next_power_of_two, pad_hash, parents, root_of
 
 MOST_ASKED = 512  # hashes of one request; BEP 52 allows no more
 MOST_ANSWERED = 8192  # libtorrent's limit
+_MOST_COPIES = 8  # files of the same content that are considered when the blocks of one are needed
 
 
 class Wanted(NamedTuple):
@@ -65,11 +69,11 @@ class PieceLayers:
         self._files = [file for file in info.files if file.root]
         self._starts = [file.offset // self._piece_length for file in self._files]
         self._trees: dict[bytes, _Tree] = {}
+        self._starts_of: dict[bytes, list[int]] = {}  # the first piece of each file that has this root
         for file, start in zip(self._files, self._starts, strict=True):
-            if file.length > self._piece_length:
-                if file.root not in self._trees:
-                    self._trees[file.root] = _Tree(file, self._piece_length, known.get(file.root))
-                self._trees[file.root].starts.append(start)
+            self._starts_of.setdefault(file.root, []).append(start)
+            if file.length > self._piece_length and file.root not in self._trees:
+                self._trees[file.root] = _Tree(file, self._piece_length, known.get(file.root))
         self._incomplete = {root: None for root, tree in self._trees.items() if tree.missing}
         self.requests = sum(tree.stretches for tree in self._trees.values())
         self.missing = sum(len(tree.missing) for tree in self._trees.values())
@@ -127,7 +131,7 @@ class PieceLayers:
         self.missing -= 1
         if not tree.missing:
             del self._incomplete[root]
-        return [start + first + at for start in tree.starts for at in range(count)]
+        return [start + first + at for start in self._starts_of[root] for at in range(count)]
 
     def add(self, known: Mapping[bytes, bytes]) -> None:
         """Take whole layers by their root, as in Metainfo: they have been checked."""
@@ -139,7 +143,8 @@ class PieceLayers:
     def answer(self, root: bytes, base_layer: int, first: int, length: int, proof_layers: int) -> bytes | None:
         """The hashes that a peer asks for, with their proof; None if it cannot have them.
 
-        Piece hashes and all above them are given, of files whose piece hashes are all known.
+        Piece hashes and all above them are given, of files whose piece hashes are all known. For those below there is
+        answer_below().
         """
         tree = self._trees.get(root)
         if tree is None or tree.missing:
@@ -149,6 +154,85 @@ class PieceLayers:
     def known(self) -> dict[bytes, bytes]:
         """The layers that are complete, by their root."""
         return {root: bytes(tree.layer) for root, tree in self._trees.items() if not tree.missing}
+
+    def leaves_wanted(self, piece: int) -> list[Wanted]:
+        """Requests for the hashes of a piece's blocks; none where its own is not known, or is its only block's."""
+        file, place = self._at(piece)
+        width = self.width_of(piece)
+        if file is None or width < 2 or self.hash_of(piece) is None:
+            return []
+        length = min(width, MOST_ASKED)
+        proof_layers = width.bit_length() - 2 if length < width else 0  # up to the piece's hash
+        blocks = -(-self.content_of(piece) // BLOCK_SIZE)
+        return [Wanted(file.root, 0, place * width + at, length, proof_layers) for at in range(0, blocks, MOST_ASKED)]
+
+    def leaves_in(self, piece: int, wanted: Wanted, hashes: bytes) -> bytes:
+        """The blocks' hashes, without filling, out of the answer to one of the requests for a piece's.
+
+        Raises:
+            PeerFault: too few, too many, or not what the piece's hash proves.
+        """
+        if _top_of(wanted, hashes) != self.hash_of(piece):
+            raise PeerFault("hashes of blocks that the hash of the piece does not prove")
+        _, place = self._at(piece)
+        before = wanted.first - place * self.width_of(piece)
+        blocks = -(-self.content_of(piece) // BLOCK_SIZE)
+        return hashes[: min(wanted.length, blocks - before) * DIGEST_LENGTH]
+
+    def pieces_below(self, wanted: Wanted) -> list[range]:
+        """The pieces whose blocks have to be hashed for an answer; any of several (not all) where files are the same.
+
+        None for a request that answer() is for, or that cannot be answered: for no layer of that file, say, or for more
+        than one piece and 512 blocks.
+        """
+        starts = self._starts_of.get(wanted.root, [])[:_MOST_COPIES]
+        if not starts:
+            return []
+        file, _ = self._at(starts[0])
+        assert file is not None  # it begins there
+        width = self.width_of(starts[0])
+        top, height = width.bit_length() - 1, next_power_of_two(-(-file.length // BLOCK_SIZE)).bit_length() - 1
+        _, base_layer, first, length, proof_layers = wanted
+        if not 0 <= base_layer < top or not 0 <= proof_layers < height - base_layer:
+            return []
+        if not 0 < length << base_layer <= max(width, MOST_ASKED) or length & (length - 1) or length > MOST_ANSWERED:
+            return []
+        begin, end = first << base_layer, (first + length) << base_layer
+        if first % length or not 0 <= begin * BLOCK_SIZE < file.length or end > 1 << height:
+            return []
+        places = range(begin >> top, min(-(-end >> top), pieces_in(file, self._piece_length)))
+        return [range(start + places.start, start + places.stop) for start in starts]
+
+    def answer_below(self, wanted: Wanted, pieces: range, leaves: Sequence[bytes]) -> bytes | None:
+        """The hashes that a peer asks for, with their proof.
+
+        Args:
+            wanted: The request.
+            pieces: What pieces_below() has for it.
+            leaves: The hashes of the blocks of each of those, joined.
+
+        Returns:
+            None where they are not those of the torrent's blocks, or not all hashes for the proof are known.
+        """
+        file, place = self._at(pieces.start)
+        width = self.width_of(pieces.start)
+        tree = self._trees.get(wanted.root)
+        if file is None or (tree is not None and tree.missing):
+            return None
+        if any(root_of(one, 0, width) != self.hash_of(piece) for piece, one in zip(pieces, leaves, strict=True)):
+            return None
+        layers = [b"".join(leaves)]  # as far as they are below these pieces
+        for layer in range(width.bit_length() - 2):
+            layers.append(parents(layers[-1], layer))
+
+        def hashes(layer: int, first: int, length: int) -> bytes:
+            if layer >= len(layers) and tree is not None:
+                return tree.hashes(layer, first, length)
+            begin = first - (place * width >> layer)
+            found = layers[layer][begin * DIGEST_LENGTH : (begin + length) * DIGEST_LENGTH]
+            return found + pad_hash(layer) * (length - len(found) // DIGEST_LENGTH)
+
+        return _with_proof(wanted, hashes)
 
     def _at(self, piece: int) -> tuple[FileEntry | None, int]:
         """The file that has bytes in a piece, and which of the file's pieces it is."""
@@ -167,10 +251,9 @@ class _Tree:
         layer: The piece hashes, joined; zeros for those that are not known.
         missing: The stretches that are not known, each of the hashes of one request.
         stretches: Number of those there are.
-        starts: The first piece of each file that has this tree.
     """
 
-    __slots__ = ("_base", "_count", "_height", "_root", "_uppers", "layer", "missing", "starts", "stretches")
+    __slots__ = ("_base", "_count", "_height", "_root", "_uppers", "layer", "missing", "stretches")
 
     def __init__(self, file: FileEntry, piece_length: int, layer: bytes | None) -> None:
         self._root = file.root
@@ -181,7 +264,6 @@ class _Tree:
         self.layer = bytearray(self._count * DIGEST_LENGTH) if layer is None else bytearray(layer)
         self.stretches = -(-self._count // MOST_ASKED)
         self.missing = set(range(self.stretches)) if layer is None else set()
-        self.starts: list[int] = []
 
     def hash_of(self, place: int) -> bytes | None:
         """The hash of one piece, where it is known."""
@@ -208,21 +290,11 @@ class _Tree:
             PeerFault: too few, too many, or not what the root proves.
         """
         wanted = self.wanted(stretch)
-        uncles = _uncle_layers(wanted)
-        if len(hashes) != (wanted.length + len(uncles)) * DIGEST_LENGTH:
-            raise PeerFault(f"{len(hashes)} bytes of hashes, {wanted.length} and {len(uncles)} to prove them are due")
-        run, proof = hashes[: wanted.length * DIGEST_LENGTH], hashes[wanted.length * DIGEST_LENGTH :]
-        node = root_of(run, self._base, wanted.length)
-        place = wanted.first // wanted.length
-        for at, layer in enumerate(uncles):
-            uncle = proof[at * DIGEST_LENGTH : (at + 1) * DIGEST_LENGTH]
-            node = parents(uncle + node if place & 1 else node + uncle, layer)
-            place >>= 1
-        if node != self._root:
+        if _top_of(wanted, hashes) != self._root:
             raise PeerFault("hashes that the root of the file does not prove")
         count = min(wanted.length, self._count - wanted.first)
         begin = wanted.first * DIGEST_LENGTH
-        self.layer[begin : begin + count * DIGEST_LENGTH] = run[: count * DIGEST_LENGTH]
+        self.layer[begin : begin + count * DIGEST_LENGTH] = hashes[: count * DIGEST_LENGTH]
         self.missing.discard(stretch)
         return count
 
@@ -234,14 +306,9 @@ class _Tree:
             return None
         if first % length or not 0 <= first < len(self._upper(base_layer)) // DIGEST_LENGTH:
             return None
-        answer = [self._hashes(base_layer, first, length)]
-        node = first // length
-        for layer in _uncle_layers(Wanted(self._root, base_layer, first, length, proof_layers)):
-            answer.append(self._hashes(layer, node ^ 1, 1))
-            node >>= 1
-        return b"".join(answer)
+        return _with_proof(Wanted(self._root, base_layer, first, length, proof_layers), self.hashes)
 
-    def _hashes(self, layer: int, first: int, length: int) -> bytes:
+    def hashes(self, layer: int, first: int, length: int) -> bytes:
         """Neighbours in a layer; what is behind the file's end is filling."""
         found = bytes(self._upper(layer)[first * DIGEST_LENGTH : (first + length) * DIGEST_LENGTH])
         return found + pad_hash(layer) * (length - len(found) // DIGEST_LENGTH)
@@ -258,6 +325,35 @@ class _Tree:
                 below = uppers[-1]
             self._uppers = uppers  # in one step: two threads may both have worked it out
         return uppers[layer - self._base - 1]
+
+
+def _top_of(wanted: Wanted, hashes: bytes) -> bytes:
+    """The node that an answer leads up to, with all of its proof.
+
+    Raises:
+        PeerFault: too few hashes, or too many.
+    """
+    uncles = _uncle_layers(wanted)
+    if len(hashes) != (wanted.length + len(uncles)) * DIGEST_LENGTH:
+        raise PeerFault(f"{len(hashes)} bytes of hashes, {wanted.length} and {len(uncles)} to prove them are due")
+    run, proof = hashes[: wanted.length * DIGEST_LENGTH], hashes[wanted.length * DIGEST_LENGTH :]
+    node = root_of(run, wanted.base_layer, wanted.length)
+    place = wanted.first // wanted.length
+    for at, layer in enumerate(uncles):
+        uncle = proof[at * DIGEST_LENGTH : (at + 1) * DIGEST_LENGTH]
+        node = parents(uncle + node if place & 1 else node + uncle, layer)
+        place >>= 1
+    return node
+
+
+def _with_proof(wanted: Wanted, hashes: Callable[[int, int, int], bytes]) -> bytes:
+    """The answer to a request, out of a function that has the hashes of (layer, first, length)."""
+    answer = [hashes(wanted.base_layer, wanted.first, wanted.length)]
+    node = wanted.first // wanted.length
+    for layer in _uncle_layers(wanted):
+        answer.append(hashes(layer, node ^ 1, 1))
+        node >>= 1
+    return b"".join(answer)
 
 
 def _uncle_layers(wanted: Wanted) -> range:
