@@ -10,7 +10,6 @@ import json
 import resource
 import signal
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +70,7 @@ class Program:
             case "wait_complete":
                 return self.torrent(request["torrent"]).complete.wait(request["timeout"])
             case "stats":
-                told = asdict(self.torrent(request["torrent"]).stats())
+                told = self.torrent(request["torrent"]).stats()._asdict()
                 return {**told, "info_hash": request["torrent"]}
             case "limit_file_size":
                 resource.setrlimit(resource.RLIMIT_FSIZE, (request["size"], resource.RLIM_INFINITY))

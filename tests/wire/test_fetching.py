@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from itertools import count, pairwise
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anabranch.wire.fetching import ANSWER_DUE, MAX_ASKED, MAX_ATTEMPTS, MAX_HELD, TURN, MetadataFetch
+from anabranch.wire.fetching import ANSWER_DUE, MAX_ASKED, MAX_ATTEMPTS, MAX_HELD, TURN, Doubt, MetadataFetch
 from anabranch.wire.metadata import MAX_METADATA, METADATA_PIECE
 
 INFO = b"".join(bytes([number]) * METADATA_PIECE for number in range(4)) + b"end"  # five pieces
@@ -19,8 +19,17 @@ PIECES = 5
 WRONG = b"\xff" * METADATA_PIECE
 
 
+class Prompt(MetadataFetch):
+    """One whose owner judges at once."""
+
+    def data(self, peer: Hashable, piece: int, total_size: int, payload: bytes, now: float) -> None:
+        super().data(peer, piece, total_size, payload, now)
+        for doubt in self.doubts():
+            self.judged(doubt, doubt.judge(), now)
+
+
 def fetching(info: bytes = INFO) -> MetadataFetch:
-    return MetadataFetch(lambda whole: whole == info)
+    return Prompt(lambda whole: whole == info)
 
 
 def part(piece: int, info: bytes = INFO) -> bytes:
@@ -341,8 +350,49 @@ def test_few_attempts_are_under_way_and_they_take_turns() -> None:
     assert fetch.held == METADATA_PIECE  # what the many have got is kept
 
 
+def given_whole(fetch: MetadataFetch, peer: str, payload: bytes, now: float = 0.0) -> Doubt:
+    """A peer gives a whole of one piece; the doubt that comes of it."""
+    fetch.offer(peer, len(payload), now)
+    assert (peer, 0) in fetch.requests(now)
+    fetch.data(peer, 0, len(payload), payload, now)
+    (doubt,) = fetch.doubts()
+    return doubt
+
+
+def test_what_is_being_judged_is_asked_for_no_more_and_counts_as_held() -> None:
+    """A whole of 16 MiB is hashed elsewhere. Who comes meanwhile waits for the verdict, and is asked after it."""
+    fetch = MetadataFetch(lambda whole: whole == b"right")
+    doubt = given_whole(fetch, "liar", b"wrong")
+    assert (fetch.result, fetch.held, fetch.doubts()) == (None, 5, [])
+    fetch.offer("other", 5, 1.0)
+    assert fetch.requests(1.0) == []
+    assert fetch.deadline() == float("inf")
+    fetch.judged(doubt, doubt.judge(), 2.0)
+    assert (fetch.held, fetch.convicted) == (0, {"liar"})
+    assert fetch.requests(2.0) == [("other", 0)]
+    fetch.data("other", 0, 5, b"right", 3.0)
+    (doubt,) = fetch.doubts()
+    fetch.left("other")
+    fetch.judged(doubt, doubt.judge(), 4.0)
+    assert (fetch.result, fetch.held) == (b"right", 0)
+
+
+def test_a_verdict_on_who_has_left_or_when_all_is_over_changes_nothing() -> None:
+    """It comes back as somebody else; and of two that were judged at once one was right."""
+    fetch = MetadataFetch(lambda whole: whole == b"right")
+    doubt = given_whole(fetch, "gone", b"wrong")
+    fetch.left("gone")
+    fetch.judged(doubt, doubt.judge(), 1.0)
+    assert fetch.convicted == set()
+    late, first = given_whole(fetch, "liar", b"of another size"), given_whole(fetch, "good", b"right")
+    fetch.judged(first, first.judge(), 2.0)
+    assert (fetch.result, fetch.held, fetch.convicted) == (b"right", 0, {"liar"})
+    fetch.judged(late, late.judge(), 3.0)
+    assert (fetch.result, fetch.convicted) == (b"right", {"liar"})
+
+
 CALLS = st.tuples(
-    st.sampled_from(["offer", "left", "data", "rejected", "requests", "tick"]),
+    st.sampled_from(["offer", "left", "data", "rejected", "requests", "judged", "tick"]),
     st.integers(0, 4),
     st.integers(0, 3),
     st.sampled_from([0, 1, METADATA_PIECE, METADATA_PIECE + 1, 3 * METADATA_PIECE]),
@@ -355,7 +405,8 @@ CALLS = st.tuples(
 def test_any_calls_in_any_order_are_borne(calls: list[tuple[str, int, int, int, float]]) -> None:
     """Peers come, go and speak as they like."""
     right = bytes(METADATA_PIECE + 1)
-    fetch = fetching(right)
+    fetch = MetadataFetch(lambda whole: whole == right)
+    open_doubts: list[Doubt] = []
     now = 0.0
     for call, peer, piece, size, pause in calls:
         now += pause
@@ -371,7 +422,11 @@ def test_any_calls_in_any_order_are_borne(calls: list[tuple[str, int, int, int, 
             case "requests":
                 fetch.requests(now)
                 assert fetch.deadline() > now
+            case "judged" if open_doubts:
+                doubt = open_doubts.pop(piece % len(open_doubts))
+                fetch.judged(doubt, doubt.judge(), now)
             case _:
                 fetch.tick(now)
+        open_doubts += fetch.doubts()
         assert fetch.result in (None, right)
         assert fetch.held <= MAX_HELD

@@ -435,10 +435,10 @@ class MetadataFetch:
         self._evidence.clear()
 
     def _convict(self, peer: Peer) -> None:
-        self.convicted.add(peer)
         source = self._sources.get(peer)
         if source is None:
-            return
+            return  # it left while it was judged
+        self.convicted.add(peer)
         attempt = self._attempts.get(self._name_for(peer, source.size))
         self._forget(peer)
         if attempt is not None:

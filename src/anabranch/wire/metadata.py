@@ -90,9 +90,9 @@ def metadata_pieces(size: int) -> int:
     return -(-size // METADATA_PIECE)
 
 
-def metadata_slice(info: bytes, piece: int) -> MetadataData | MetadataReject:
+def metadata_slice(info: bytes | memoryview, piece: int) -> MetadataData | MetadataReject:
     """The answer to a request for a piece of this info dictionary: the piece, or that there is none of this number."""
-    part = info[piece * METADATA_PIECE : (piece + 1) * METADATA_PIECE]
+    part = bytes(info[piece * METADATA_PIECE : (piece + 1) * METADATA_PIECE])
     return MetadataData(piece, len(info), part) if part else MetadataReject(piece)
 
 
