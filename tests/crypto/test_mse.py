@@ -80,10 +80,14 @@ def test_what_comes_behind_the_handshake_is_kept_in_clear(
         theirs: ByteTransform | None = called.transform
         assert ours is not None
         assert theirs is not None
-        memory = bytearray(ours.outgoing(memoryview(b"a block")))
-        assert memory != b"a block"
+        memory = bytearray(ours.outgoing(b"a message"))
+        assert memory != b"a message"
         theirs.incoming(memoryview(memory))
-        assert memory == b"a block"
+        assert memory == b"a message"
+        ours.outgoing_block(memoryview(memory))
+        assert memory != b"a message"
+        theirs.incoming(memoryview(memory))
+        assert memory == b"a message"
 
 
 def test_a_caller_of_rc4_only_may_go_on_before_it_is_answered() -> None:

@@ -11,7 +11,7 @@ from bitarray import bitarray
 
 from anabranch.engine.candidates import Candidate
 from anabranch.engine.state import Peer, TorrentState
-from anabranch.metainfo import PieceLayers
+from anabranch.metainfo import PieceLayers, Wanted, leaves_of
 from anabranch.model import Address, InfoHash, PeerFault, no_pieces
 from anabranch.wire import (
     METADATA,
@@ -294,13 +294,22 @@ class Teacher(Remote):
         self.talk.send_extended(METADATA, write_metadata(data))
 
     def give_hashes(self, asked: HashRequest) -> None:
-        words = asked.root, asked.base_layer, asked.index, asked.length, asked.proof_layers
-        right = self.layers.answer(*words) if self.layers is not None else None
-        said = self.hashes(right)
+        words = Wanted(asked.root, asked.base_layer, asked.index, asked.length, asked.proof_layers)
+        said = self.hashes(right := self.right_hashes(words))
         if said is not None:
             self.talk.hashes(asked, said)
         elif right is None:
             self.talk.hash_reject(asked)
+
+    def right_hashes(self, wanted: Wanted) -> bytes | None:
+        """The answer of who has all blocks."""
+        layers = self.layers
+        if layers is None:
+            return None
+        for pieces in layers.pieces_below(wanted):
+            blocks = [memoryview(self.content.of_piece(piece))[: layers.content_of(piece)] for piece in pieces]
+            return layers.answer_below(wanted, pieces, [b"".join(leaves_of(one)) for one in blocks])
+        return layers.answer(*wanted)
 
     def refuse_hashes(self, asked: HashRequest) -> None:
         self.talk.hash_reject(asked)

@@ -32,6 +32,7 @@ from anabranch.model import Address, Closed, Geometry, PeerFault, Priority
 from anabranch.net import Bucket
 from anabranch.storage import ClientStorage, MemoryStorage, SessionKey, SessionStore, session_key
 from anabranch.wire import Handshake
+from engine.by_hand import Jobs
 from engine.samples import Held, Sample, sample
 
 T = TypeVar("T")
@@ -73,29 +74,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class Jobs:
-    """A worker without a thread: jobs wait until they are run; *held* keeps them waiting."""
-
-    def __init__(self) -> None:
-        self.waiting: deque[tuple[Callable[[], Any], Callable[[Any], None], Callable[[BaseException], None]]] = deque()
-        self.held = False
-
-    def submit(self, job: Callable[[], T], done: Callable[[T], None], failed: Callable[[BaseException], None]) -> None:
-        self.waiting.append((job, done, failed))
-
-    def run_one(self) -> bool:
-        if self.held or not self.waiting:
-            return False
-        job, done, failed = self.waiting.popleft()
-        try:
-            result = job()
-        except BaseException as error:  # noqa: BLE001 - belongs to who submitted it
-            failed(error)
-        else:
-            done(result)
-        return True
 
 
 class Loop:
@@ -333,14 +311,15 @@ class Node:
             claim = sessions.claim(key)
             saved = sessions.load(key)
         if saved is not None:
-            known = adding.better_known(known, saved.metainfo, key.info_hash)
+            known = adding.better_known(known, saved, key.info_hash)
         torrent = adding.make(known, key, home, engine, self.forbidden, policy or Policy())
         torrent.disk.partial, torrent.disk.vouched = partial or {}, vouched
         if sessions is not None and saved is not None:
-            adding.take_over(torrent, saved)
-            torrent.disk.partial = sessions.take_partial(key)
+            adding.take_over(torrent, saved, sessions)
+            torrent.disk.partial = sessions.take_partial([key])[0]
         with engine.turn:
             adding.register(engine, torrent, claim)
+            adding.remember(engine, torrent)
         return torrent
 
     def learn(self, source: Magnet, storage: ClientStorage | None = None, *, want: bool = True) -> TorrentState:
@@ -360,6 +339,12 @@ class Node:
         worth = torrent.worth.of_all(priorities)
         with self.engine.turn:
             wanting.choose_files(self.engine, torrent, priorities, worth)
+
+    def make_order(self, torrent: TorrentState) -> None:
+        """As if somebody had come who may be asked."""
+        with self.engine.turn:
+            wanting.make_order(self.engine, torrent)
+        self.settle()
 
     def drop(self, torrent: TorrentState, *, forget: bool = True) -> None:
         with self.engine.turn:
@@ -418,7 +403,7 @@ class Node:
                 end.tick()
         for torrent in list(self.engine.torrents.values()):
             if torrent.disk.dirty:
-                self.loop.run(saving.save, self.engine, torrent)
+                self.loop.run(saving.save, self.engine, [torrent])
         self.loop.run(ticking.tick_client, self.engine)
 
     def told(self) -> list[Event]:

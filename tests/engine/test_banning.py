@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anabranch.engine.banning import Evidence
+from anabranch.engine.banning import Evidence, only_sender, senders_of
 from anabranch.picker import Run
 
 BLOCKS = 6
@@ -73,6 +73,17 @@ def test_a_piece_that_came_from_elsewhere_accuses_nobody() -> None:
     evidence.forget(3)
     assert 3 not in evidence
     assert evidence.passed(3, GOOD) == set()
+
+
+def test_who_sent_which_blocks_is_known() -> None:
+    """Of some blocks, or of all; what was on disk has no sender."""
+    sent = shares(["a", "b", "", "a", "b", "b"])
+    assert senders_of({0, 3}, sent) == {"a"}
+    assert senders_of({1, 2, 3}, sent) == {"a", "b"}
+    assert senders_of({2}, sent) == set()
+    assert only_sender(sent, BLOCKS) == set()
+    assert only_sender([(Run(0, BLOCKS), "a")], BLOCKS) == {"a"}
+    assert only_sender([(Run(1, BLOCKS - 1), "a")], BLOCKS) == set()
 
 
 def test_evidence_is_bounded() -> None:

@@ -27,7 +27,8 @@ def test_memory_never_exceeds_the_limit(limit: int, wishes: list[int]) -> None:
             buffer = pool.take(wish)
             if buffer is None:
                 assert lent
-                assert sum(len(one.data) for one in lent) + wish > pool.limit
+                held = sum(len(one.data) for one in lent)
+                assert held + wish > pool.limit or held > 3 * (pool.limit - held)
             else:
                 assert len(buffer.data) == wish
                 assert buffer not in lent
@@ -36,6 +37,41 @@ def test_memory_never_exceeds_the_limit(limit: int, wishes: list[int]) -> None:
         assert pool.lent == sum(len(one.data) for one in lent)
         kept = pool.lent + pool._idle_size
         assert kept <= max(pool.limit, max((len(one.data) for one in lent), default=0)) or len(lent) <= 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.booleans()), max_size=400), st.sampled_from([64, 100, 1000]))
+def test_nobody_takes_so_much_that_nothing_is_left_for_others(moves: list[tuple[int, bool]], most: int) -> None:
+    """One that keeps what it has, as on a slow disk, has three quarters of the pool at most; a newcomer finds some."""
+    pool = BufferPool(most * KIB)
+    lent: dict[int, list[Buffer]] = {holder: [] for holder in range(2)}
+    for holder, gives in moves:
+        if gives and lent[holder]:
+            pool.give(lent[holder].pop())
+            continue
+        left = pool.limit - pool.lent
+        buffer = pool.take(KIB, (holder, holder))
+        if buffer is not None:
+            lent[holder].append(buffer)
+        assert (buffer is not None) == (left >= KIB and KIB * len(lent[holder]) <= 3 * left + KIB)
+    for holder in range(2):
+        while buffer := pool.take(KIB, (holder, holder)):
+            lent[holder].append(buffer)
+    assert pool.lent >= pool.limit * 6 // 7 - 3 * KIB
+    assert max(map(len, lent.values())) <= most * 3 // 4 + 1
+    assert pool.take(KIB, ("new", "new")) is not None
+    for buffers in lent.values():
+        for buffer in buffers:
+            pool.give(buffer)
+    assert pool.take(KIB, ("new", "new")) is not None
+    assert pool.lent == 2 * KIB
+
+
+def test_many_at_one_place_leave_some_for_who_is_elsewhere() -> None:
+    """Twenty torrents on one disk that hangs; a torrent on another."""
+    pool = BufferPool(64 * KIB)
+    taken = [pool.take(KIB, (number % 20, "gone")) for number in range(200)]
+    assert sum(buffer is not None for buffer in taken) == 64 * 7 // 8 + 1
+    assert [pool.take(KIB, ("other", "here")) is not None for _ in range(7)] == [True] * 6 + [False]
 
 
 def test_what_was_given_last_is_taken_first() -> None:

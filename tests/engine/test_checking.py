@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 from anabranch.engine import checking, events
 from anabranch.engine.checking import want_check
+from anabranch.engine.closing import begin
 from anabranch.engine.rereading import fail_reading
-from anabranch.engine.stage import Checking, Failed, Live
+from anabranch.engine.stage import Checking, Dropped, Failed, Live
 from anabranch.engine.state import TorrentState
 from anabranch.engine.stats import stats_of
 from anabranch.model import StorageFailed, all_pieces, no_pieces
@@ -44,6 +46,7 @@ def test_unknown_pieces_are_hashed_before_anything_is_asked_for() -> None:
     assert stats_of(node.engine, torrent).stage == "checking"
     assert stats_of(node.engine, torrent).checked == 0.0
     assert not torrent.signals.checked.is_set
+    node.make_order(torrent)
     assert len(torrent.pieces.order) == 2, "what is known to be missing may be asked for as soon as it is live"
     node.disk.held = False
     node.settle(lambda: check(node))
@@ -282,3 +285,65 @@ def test_a_check_of_very_many_pieces_is_settled_in_small_turns() -> None:
     assert max(before - after for before, after in pairwise(left)) <= checking.MOST_PIECES
     assert torrent.signals.checked.is_set
     assert no_pieces(30_000) == torrent.pieces.complete
+
+
+def test_a_check_takes_a_job_and_two_turns_for_a_thousand_pieces() -> None:
+    """W01: not a job for each. What is handed out, settled and recorded are counted for 30,000 pieces."""
+    content = huge(30_000)
+    home = PlainStorage()
+    node = Node(Clock())
+    torrent = node.add(content, home)
+    node.settle()
+    jobs = 0
+
+    def count(job: Callable[[], object]) -> Callable[[], object]:
+        nonlocal jobs
+        jobs += 1
+        return job
+
+    submit = node.disk.submit
+    node.disk.submit = lambda job, *rest: submit(count(job), *rest)  # type: ignore[method-assign]  # counted
+    before = node.engine.turn.taken
+    verify(node, torrent)
+    node.settle()
+    assert jobs == -(-30_000 // checking.MOST_PIECES)
+    assert node.engine.turn.taken - before <= 2 * jobs + 10
+
+
+def test_what_has_to_be_told_to_many_peers_is_settled_in_smaller_turns() -> None:
+    """Each piece that is lost is a message to each peer: with forty of them a turn finds fewer pieces."""
+    content = huge(3_000)
+    home = PlainStorage()
+    node = Node(Clock())
+    torrent = node.add(content, home)
+    node.settle()
+    for _ in range(40):
+        Remote(node, torrent, content, pieces=[], unchokes=False)
+    node.settle()
+    assert len(torrent.swarm.peers) == 40
+    verify(node, torrent)
+    left = [3_000]
+    while node.step():
+        left.append(torrent.disk.checks.left or left[-1])
+    assert max(before - after for before, after in pairwise(left)) <= checking.MOST_WORDS // 41
+    assert torrent.signals.checked.is_set
+
+
+def test_a_dropped_torrents_check_ends_at_once() -> None:
+    """The worker sees before its next read that nobody wants the answer, and the torrent is let go of."""
+    content = sample(pieces=64, blocks=16)
+    home = PlainStorage()
+    home.hold(content, range(64), Completion.COMPLETE)
+    node = Node(Clock())
+    torrent = node.add(content, home)
+    node.settle()
+    reads = home.faults.calls["read"]
+    node.disk.held = True
+    verify(node, torrent)
+    node.settle()
+    with node.engine.turn:
+        begin(node.engine, torrent, forget=False)
+    node.disk.held = False
+    node.settle()
+    assert home.faults.calls["read"] == reads
+    assert isinstance(torrent.stage, Dropped)

@@ -81,7 +81,9 @@ def test_torrents_take_turns() -> None:
     first, second = dialed(node, 1000.0), dialed(node, 1001.0)
     assert len({dial.torrent for dial in (*first, *second)}) == len(torrents)
     with node.engine.turn:
-        node.engine.due.lively = {torrents[3]}
+        for torrent in torrents:
+            if torrent is not torrents[3]:
+                node.engine.due.lively.leave(torrent)
     assert [dial.torrent for dial in dialed(node, 1002.0)] == [torrents[3]] * 10
 
 
@@ -249,6 +251,8 @@ def test_of_a_hybrid_both_names_are_tried() -> None:
     torrent = node.add(content)
     node.settle()
     torrent.swarm.candidates.add(Address("10.0.0.1", 1), "tracker")
+    with node.engine.turn:
+        node.engine.due.lively.add(torrent)
     tried = []
     while dials := dialed(node):
         [dial] = dials

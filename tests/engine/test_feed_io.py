@@ -198,6 +198,26 @@ def test_every_subscriber_gets_what_is_published_after_it_came() -> None:
     assert list(feeds.subscribe()) == []
 
 
+def test_a_feed_of_some_kinds_takes_no_others() -> None:
+    """Who wants to know of completed torrents need not be woken for each piece; what nobody wants need not be made."""
+    feeds: Feeds[object] = Feeds()
+    assert not feeds.wants(int)
+    numbers = feeds.subscribe(kinds=(int, float))
+    assert feeds.wants(int)
+    assert not feeds.wants(str)
+    feeds.publish(None, "word")
+    assert not numbers.wait(0)
+    feeds.publish(None, 1)
+    assert numbers.wait(0)
+    every = feeds.subscribe()
+    assert feeds.wants(str)
+    every.close()
+    assert not feeds.wants(str)
+    feeds.close()
+    assert list(numbers) == [1]
+    assert numbers.wait(0)
+
+
 def test_a_forgotten_or_closed_feed_goes_away() -> None:
     feeds: Feeds[int] = Feeds()
     kept, closed, forgotten = feeds.subscribe(), feeds.subscribe(), feeds.subscribe()

@@ -165,17 +165,21 @@ def test_a_piece_that_completes_while_a_part_of_it_is_being_written_waits_for_th
 
 
 def test_other_torrents_go_on_while_the_disk_works() -> None:
-    """A worker that is busy holds up nothing but its piece; memory bounds how much may wait for it."""
-    content = sample(pieces=40, blocks=4)
+    """A disk that is slow holds up nothing but its torrent; of memory, three quarters at most wait for it."""
+    contents = sample(pieces=40, blocks=4), sample(pieces=40, blocks=4, seed=1)
     node = Node(Clock(), pool=1 << 20)
-    torrent = node.add(content)
+    torrent, other = (node.add(content) for content in contents)
     node.settle()
-    node.disk.held = True
-    Remote(node, torrent, content)
+    node.disk.held_of = {torrent}
+    Remote(node, torrent, contents[0])
     node.settle(lambda: check(node))
-    assert len(torrent.holding.finishing) == (1 << 20) // (4 * BLOCK_SIZE)
+    assert len(torrent.holding.finishing) == (1 << 20) * 3 // 4 // (4 * BLOCK_SIZE) + 1
     assert isinstance(torrent.stage, Live)
-    node.disk.held = False
+    Remote(node, other, contents[1])
+    node.settle(lambda: check(node))
+    assert other.signals.complete.is_set
+    assert not torrent.totals.hashed
+    node.disk.held_of.clear()
     node.settle(lambda: check(node))
     assert torrent.signals.complete.is_set
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 from hashlib import sha1
 
 import pytest
 
 from anabranch.engine import jobs
-from anabranch.engine.jobs import READ_SIZE, Part, check, finish_in_parts, finish_whole, read_through, write_parts
-from anabranch.metainfo import due_of
+from anabranch.engine.jobs import (
+    READ_SIZE,
+    Part,
+    Verdict,
+    finish_in_parts,
+    finish_whole,
+    read_leaves,
+    read_through,
+    write_parts,
+)
+from anabranch.metainfo import PieceLayers, due_of, leaves_of
 from anabranch.model import BLOCK_SIZE, StorageFailed
-from engine.samples import Faults, PlainStorage, sample
+from engine.samples import PlainStorage, modern, sample
 
 
 def test_no_worker_can_wait_for_the_engine() -> None:
@@ -52,6 +60,25 @@ def test_the_digests_of_the_blocks_are_given_where_somebody_may_have_to_answer(g
     assert finish_whole(storage.piece(0), memoryview(data), due, False).digests == (() if good else blocks)
 
 
+@pytest.mark.parametrize("kind", ["v2", "hybrid"])
+def test_of_a_wrong_piece_the_v2_hashes_of_its_blocks_are_told(kind: str) -> None:
+    """However it is hashed; of a right one nothing is told, and in v2 alone they serve as digests too."""
+    content = modern(kind, (5 * BLOCK_SIZE - 9,), 8 * BLOCK_SIZE)
+    due = due_of(content.metainfo.info, PieceLayers(content.metainfo.info, {}), 0)
+    storage = PlainStorage().open(content.metainfo.info, content.info_hash)
+    data = bytearray(content.of_piece(0))
+    assert finish_whole(storage.piece(0), memoryview(data), due, False) == Verdict(True)
+    data[BLOCK_SIZE] ^= 1
+    leaves = tuple(leaves_of(memoryview(data)[: due.content]))
+    whole = finish_whole(storage.piece(0), memoryview(data), due, False)
+    parts = finish_in_parts(storage.piece(0), [Part(0, memoryview(data))], len(data), due)
+    assert whole == parts
+    assert not whole.good
+    assert whole.leaves == leaves
+    assert (whole.digests == leaves) == (kind == "v2")
+    assert read_leaves(storage.piece(0), due.content) == b"".join(leaves)
+
+
 def test_a_piece_in_parts_is_written_and_read_back() -> None:
     """Some of it was on disk before; the verdict and the digests are those of the whole."""
     content = sample(pieces=1, blocks=READ_SIZE // BLOCK_SIZE + 3, cut=77)
@@ -66,31 +93,6 @@ def test_a_piece_in_parts_is_written_and_read_back() -> None:
     assert verdict.digests == tuple(sha1(data[at : at + BLOCK_SIZE]).digest() for at in range(0, len(data), BLOCK_SIZE))
     home.data[0][-1] ^= 1
     assert not finish_in_parts(storage.piece(0), [], len(data), due_of(content.metainfo.info, None, 0)).good
-
-
-def test_a_check_tells_right_pieces_from_wrong_short_and_missing_ones() -> None:
-    """What is not there is no failure of the disk."""
-    content = sample(pieces=4, blocks=2, cut=11)
-    home = PlainStorage()
-    home.hold(content, [0, 1, 3])
-    home.data[1][0] ^= 1
-    del home.data[3][-5:]
-    storage = home.open(content.metainfo.info, content.info_hash)
-    hashes = [due_of(content.metainfo.info, None, piece) for piece in range(4)]
-    assert check(storage, content.geometry, range(4), hashes) == [True, False, False, False]
-
-
-def test_a_check_that_the_system_refuses_fails() -> None:
-    """An I/O error says nothing about the piece."""
-    content = sample(pieces=1, blocks=2)
-    faults = Faults()
-    home = PlainStorage(faults)
-    home.hold(content, [0])
-    storage = home.open(content.metainfo.info, content.info_hash)
-    faults.at("read", 1)
-    with pytest.raises(StorageFailed) as failed:
-        check(storage, content.geometry, [0], [due_of(content.metainfo.info, None, 0)])
-    assert failed.value.errno == errno.ENOSPC
 
 
 def test_reading_through_reads_all_of_a_piece() -> None:

@@ -52,6 +52,9 @@ def test_trackers_that_are_added_while_the_info_is_read_are_asked_by_every_name(
     node.disk.held = True
     Teacher(node, torrent, content, name=torrent.info_hash)
     run(clock, node, 2)
+    node.disk.held = False
+    assert node.disk.run_one()  # it is judged, and then read
+    node.disk.held = True
     assert isinstance(torrent.stage, Learning)
     assert torrent.stage.reading
     more = Magnet(v1=info.v1, trackers=("http://a.example/", "http://b.example/"))

@@ -47,7 +47,7 @@ def test_a_link_that_was_not_learned_goes_on_learning_in_the_next_run(kind: str,
     assert store.torrents() == [key]
     saved = store.load(key)
     assert saved is not None
-    assert parse_source(saved.metainfo, key.info_hash) == link
+    assert parse_source(saved, key.info_hash) == link
     again = Node(clock, sessions=store)
     home = GroupedStorage()
     torrent = again.learn(link, home, want=False)
@@ -59,7 +59,7 @@ def test_a_link_that_was_not_learned_goes_on_learning_in_the_next_run(kind: str,
     assert {index for index, worth in enumerate(torrent.worth.of_file) if worth} == ({0, 1} if want else set())
     saved = store.load(key)
     assert saved is not None
-    known = parse_source(saved.metainfo, key.info_hash)
+    known = parse_source(saved, key.info_hash)
     assert isinstance(known, Metainfo)
     assert known.info == info
     assert known.trackers == (("udp://t.example:1",),)

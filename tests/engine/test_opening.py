@@ -45,6 +45,7 @@ def test_what_is_recorded_is_believed_and_what_is_unknown_is_hashed(
     assert torrent.signals.checked.is_set
     assert torrent.pieces.complete.all() == complete
     assert bool(home.faults.calls["read"]) == hashed
+    node.make_order(torrent)
     assert len(torrent.pieces.order) == (0 if complete else 4)
 
 

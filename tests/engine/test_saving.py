@@ -149,13 +149,13 @@ def test_a_session_store_that_fails_is_tried_again(tmp_path: Path, monkeypatch: 
     torrent = node.add(CONTENT, PlainStorage())
     node.settle()
     faults = Faults()
-    save = sessions.save
+    save = sessions.save_all
 
     def failing(*args: object) -> None:
         faults.meet("save")
-        save(*args)  # type: ignore[arg-type]  # as save's
+        save(*args)  # type: ignore[arg-type]  # as its
 
-    monkeypatch.setattr(sessions, "save", failing)
+    monkeypatch.setattr(sessions, "save_all", failing)
     faults.at("save", 1)
     node.tick()
     node.settle()

@@ -109,7 +109,7 @@ def test_a_torrent_that_is_dropped_during_a_cold_read_does_not_fail_over_it() ->
     node.drop(torrent)
     node.settle()
     assert torrent.signals.closed.is_set
-    _, _, failed = node.cold.waiting.popleft()
+    failed = node.cold.waiting.popleft().failed
     failed(Closed("the storage is closed"))
     node.settle()
     assert not [event for event in node.told() if isinstance(event, events.Failed)]

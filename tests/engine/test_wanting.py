@@ -29,6 +29,8 @@ def test_after_any_changes_the_order_holds_what_is_wanted_and_missing(seed: int,
     count = content.geometry.piece_count
     torrent = node.add(content, Held(content, draw.sample(range(count), draw.randint(0, count))), want=None)
     node.settle()
+    if draw.random() < 0.8:
+        node.make_order(torrent)
     every = list(Priority)
     for _ in range(draw.randint(1, 30)):
         first = draw.randrange(count)
@@ -53,6 +55,7 @@ def test_after_any_changes_the_order_holds_what_is_wanted_and_missing(seed: int,
             node.step()
         assert list(torrent.pieces.worth) == [torrent.worth.of(piece) for piece in range(count)]
     node.settle()
+    node.make_order(torrent)
     check(node)
     assert not torrent.worth.sweeps
     wanted = {piece for piece in range(count) if torrent.worth.of(piece) and not torrent.pieces.complete[piece]}
@@ -154,6 +157,7 @@ def test_a_change_of_very_many_pieces_is_followed_in_slices(what: str) -> None:
     node = Node(Clock())
     torrent = node.add(content, want=None)
     node.settle()
+    node.make_order(torrent)
     most = brought = 0
     refresh = torrent.pieces.refresh
 

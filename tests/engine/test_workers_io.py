@@ -10,8 +10,10 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from anabranch.engine.workers_io import Workers
+from anabranch.engine.workers_io import SPARE, Workers
 from anabranch.model import Closed
 from engine.crowd import until
 
@@ -218,3 +220,108 @@ def test_a_job_may_close_the_workers() -> None:
     assert workers.close()
     desk.deliver()
     assert desk.results == [True]
+
+
+class Slow:
+    """Jobs that wait until they may go on, and know when they began."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.go_on = threading.Event()
+
+    def __call__(self) -> str:
+        self.begun += 1  # one thread at a time gets here in these tests, or the number is not looked at
+        assert self.go_on.wait(20)
+        return "slow"
+
+
+def test_an_owner_whose_jobs_take_for_ever_holds_up_nobody_else() -> None:
+    """A disk that takes seconds for each write; its torrent has more jobs waiting than there are threads."""
+    desk = Desk()
+    workers = Workers(2, "disk", desk.posted.append)
+    slow = Slow()
+    for _ in range(50):
+        workers.submit(slow, desk.results.append, desk.errors.append, ("slow", "disk"))
+    for number in range(200):
+        workers.submit(partial(int, number), desk.results.append, desk.errors.append, ("fast", "disk"))
+    until(lambda: workers.pending == 250 and len(workers._answers) == 200)
+    desk.deliver()
+    assert desk.results == list(range(200))
+    assert len(workers._threads) == 4
+    slow.go_on.set()
+    assert workers.close()
+    desk.deliver()
+    assert desk.results[200:] == ["slow"] * 50
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("owners", [2, 40])
+def test_many_owners_at_one_slow_place_hold_up_nobody_elsewhere(count: int, owners: int) -> None:
+    """Forty torrents on a network file system whose server is gone, and one beside it."""
+    desk = Desk()
+    workers = Workers(count, "disk", desk.posted.append)
+    slow = Slow()
+    for number in range(200):
+        workers.submit(slow, desk.results.append, desk.errors.append, (number % owners, "gone"))
+    for number in range(100):
+        workers.submit(partial(int, number), desk.results.append, desk.errors.append, ("fast", "here"))
+    until(lambda: len(workers._answers) == 100)
+    assert len(workers._threads) <= 3 * count
+    desk.deliver()
+    assert desk.results == list(range(100))
+    assert not workers.close(drop=True, timeout=0)
+    slow.go_on.set()
+    assert workers.close()
+    desk.deliver()
+    assert len(desk.results) == 100 + 2 * count
+    assert [type(error) for error in desk.errors] == [Closed] * (200 - 2 * count)
+    assert workers.pending == 0
+    assert not workers._lines
+    assert not workers._places
+
+
+def test_threads_are_bounded_however_many_owners_there_are() -> None:
+    """A thousand torrents, each on a disk of its own that hangs."""
+    desk = Desk()
+    workers = Workers(2, "disk", desk.posted.append)
+    slow = Slow()
+    for number in range(1000):
+        workers.submit(slow, desk.results.append, desk.errors.append, (number, number))
+    assert len(workers._threads) == 2 + SPARE
+    slow.go_on.set()
+    assert workers.close()
+    desk.deliver()
+    assert desk.results == ["slow"] * 1000
+
+
+def test_a_lone_owner_has_as_many_threads_as_there_are_cores_for() -> None:
+    """And no more, however many jobs it has."""
+    desk = Desk()
+    workers = Workers(3, "disk", desk.posted.append)
+    for number in range(500):
+        workers.submit(partial(int, number), desk.results.append, desk.errors.append, ("one", "place"))
+    assert workers.close()
+    desk.deliver()
+    assert len(workers._threads) == 3
+    assert len(desk.results) == 500
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), max_size=60), st.integers(1, 3))
+def test_jobs_of_one_owner_are_begun_in_order_and_all_are_done(jobs: list[tuple[int, int]], count: int) -> None:
+    """With one thread for each owner also done in order: a record after its writes, the end of a torrent last."""
+    desk = Desk()
+    workers = Workers(count, "record", desk.posted.append)
+    begun: dict[tuple[int, int], list[int]] = {}
+    for number, owner in enumerate(jobs):
+        mine = begun.setdefault(owner, [])
+        workers.submit(partial(mine.append, number), desk.results.append, desk.errors.append, owner)
+    assert workers.close()
+    desk.deliver()
+    assert len(desk.results) == len(jobs)
+    for owner, numbers in begun.items():
+        due = [number for number, one in enumerate(jobs) if one == owner]
+        assert sorted(numbers) == due
+        assert count > 1 or numbers == due
+    assert not workers._lines
+    assert not workers._places

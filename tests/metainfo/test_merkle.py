@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anabranch.metainfo.merkle import leaf, next_power_of_two, pad_hash, parents, piece_root, root_of
+from anabranch.metainfo.merkle import leaves_of, next_power_of_two, pad_hash, parents, piece_root, root_of
 from metainfo.v2 import K, plain_layers
 
 
@@ -30,7 +30,8 @@ def test_every_layer_gives_the_root_of_the_tree(blocks: int, last: int) -> None:
     """Whether counted from the leaves or from a layer above, with its filling left out."""
     data = bytes([7]) * ((blocks - 1) * 4 * K // 4) + bytes([9]) * last
     layers = plain_layers(data)
-    leaves = [leaf(data[at : at + K]) for at in range(0, len(data), K)]
+    leaves = leaves_of(memoryview(data))
+    assert leaves == [sha256(data[at : at + K]).digest() for at in range(0, len(data), K)]
     assert piece_root(leaves, len(layers[0])) == layers[-1][0]
     for number, layer in enumerate(layers):
         real = -(-blocks // 2**number)
@@ -42,6 +43,6 @@ def test_every_layer_gives_the_root_of_the_tree(blocks: int, last: int) -> None:
 
 def test_a_wider_tree_is_filled_up() -> None:
     """The last piece of a file of several is as wide as the others."""
-    one = leaf(b"x")
+    [one] = leaves_of(memoryview(b"x"))
     assert piece_root([one], 1) == one
     assert piece_root([one], 4) == sha256(sha256(one + bytes(32)).digest() + pad_hash(1)).digest()

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anabranch.bencode import encode
+from anabranch.metainfo import paths as tested
 from anabranch.metainfo.paths import MAX_COMPONENT, clean, is_decoded, printable, safe_paths, shown, text_of
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\s*(\.|$)", re.IGNORECASE)
@@ -50,6 +51,18 @@ def test_any_name_becomes_a_safe_one_and_stays_it(name: str, windows: bool) -> N
     safe = clean(name, windows=windows)
     assert is_safe(safe, windows)
     assert clean(safe, windows=windows) == safe
+
+
+@given(
+    names | st.text("Aa0 ._()[]-,CONnul1:", max_size=12) | st.sampled_from(["a" * 200, "a" * 201, "a" * 260]),
+    st.booleans(),
+)
+def test_the_short_way_for_plain_names_gives_what_the_long_one_gives(name: str, windows: bool) -> None:
+    """Most names are plain; the long way is the oracle."""
+    with pytest.MonkeyPatch.context() as without:
+        without.setattr(tested, "_PLAIN", re.compile("(?!)"))
+        cleaned = clean(name, windows=windows)
+    assert clean(name, windows=windows) == cleaned
 
 
 @settings(max_examples=150)

@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from anabranch.model import Address, InputRefused
-from anabranch.net import DescriptorsExhausted, accept_all, dial, dialled, listen, until_connected
+from anabranch.net import DescriptorsExhausted, accept_all, ample_descriptors, dial, dialled, listen, until_connected
 
 NO_COOKIE = 34  # TCP_FASTOPEN_NO_COOKIE, Linux 4.15: every dial is treated as one with a known cookie
 
@@ -208,3 +208,15 @@ def test_an_unusable_listener_is_an_error_not_an_empty_answer(open_here: ExitSta
     waiting.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         list(accept_all(waiting))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_a_program_may_have_as_many_descriptors_as_the_system_lets_it_ask_for() -> None:
+    """1,024 are a usual limit, and half a million what may be asked for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1000), hard))
+    try:
+        ample_descriptors()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

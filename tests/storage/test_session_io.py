@@ -55,9 +55,27 @@ def test_partial_pieces_are_given_out_once(tmp_path: Path) -> None:
     """Once blocks are written the bitmaps are stale; a crash must not find them again."""
     store = SessionStore(tmp_path)
     store.save(KEY, SAVED)
-    assert store.take_partial(KEY) == SAVED.partial
-    assert store.take_partial(KEY) == {}
+    assert store.take_partial([KEY]) == [SAVED.partial]
+    assert store.take_partial([KEY]) == [{}]
     assert store.load(KEY) == replace(SAVED, partial={})
+
+
+def test_many_are_remembered_and_read_at_once(tmp_path: Path) -> None:
+    """In the order asked for; what is not known is None. Metainfo that is not given stays as it was."""
+    store = SessionStore(tmp_path)
+    other = replace(KEY, data_path="/other")
+    store.save_all([(KEY, SAVED), (other, replace(SAVED, uploaded=1))])
+    store.save_all([(KEY, replace(SAVED, metainfo=None, uploaded=5, partial={}))])
+    unknown = replace(KEY, data_path="/nowhere")
+    assert store.load_all([other, unknown, KEY]) == [
+        replace(SAVED, uploaded=1),
+        None,
+        replace(SAVED, uploaded=5, partial={}),
+    ]
+    assert store.metainfo(KEY) == SAVED.metainfo
+    store.forget(KEY)
+    with pytest.raises(StorageFailed, match="is not remembered any more"):
+        store.metainfo(KEY)
 
 
 def test_a_torrent_that_is_forgotten_leaves_nothing(tmp_path: Path) -> None:
@@ -171,7 +189,7 @@ def test_a_state_directory_that_cannot_be_is_an_error_in_words(tmp_path: Path) -
         SessionStore(tmp_path / "file" / "state")
     store = SessionStore(tmp_path)
     (tmp_path / "locks").write_bytes(b"")
-    with pytest.raises(StorageFailed, match="locks: File exists"):
+    with pytest.raises(StorageFailed, match=r"locks/.: Not a directory"):
         store.claim(KEY)
 
 

@@ -159,13 +159,17 @@ class Client:
         """Where it listens."""
         return self._core.listen_addresses
 
-    def events(self) -> Feed[Event]:
+    def events(self, *kinds: type[Event]) -> Feed[Event]:
         """What happens from now on: read it with `for`, `async for` or get(). Ends when the client closes.
+
+        Args:
+            kinds: The types of events that are of interest, from `anabranch.events`; none for all. Thousands of
+                PieceChanged a second are work: who does not need them names the others.
 
         A subscriber that does not read never holds anything up: it loses the oldest events, and hears of each piece
         only the newest.
         """
-        return self._core.subscribe()
+        return self._core.subscribe(kinds)
 
     def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
         """Have *callback* run for every event from now on, in order, on a thread of its own.

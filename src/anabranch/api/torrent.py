@@ -69,24 +69,27 @@ class Torrent:
     def metainfo(self) -> Metainfo:
         """What its .torrent file says; `.raw` are the file's bytes. Of a magnet link, once `got_info` is set.
 
+        The bytes of an idle torrent, `.raw`, `.info.raw` and piece hashes, rest in the state directory: to look at them
+        reads the disk then, and raises StorageFailed or Closed where it cannot, as after the torrent was dropped.
+
         Raises:
             Misused: the info dictionary has not come yet: wait for `got_info`.
         """
         metainfo = self._state.metainfo
-        if not metainfo.info.raw:
+        if not metainfo.info.raw_size:
             raise Misused("the torrent's info dictionary has not come yet: wait for got_info")
         return metainfo
 
     @property
     def magnet_only(self) -> bool:
         """Whether only its name is known, and what it holds is still to come from peers."""
-        return not self._state.metainfo.info.raw
+        return not self._state.metainfo.info.raw_size
 
     @property
     def magnet(self) -> Magnet:
         """The link that names it: before `got_info` the one it was added by."""
         metainfo = self._state.metainfo
-        return Magnet.of(metainfo) if metainfo.info.raw else Magnet.parse(metainfo.raw.decode())
+        return Magnet.of(metainfo) if metainfo.info.raw_size else Magnet.parse(metainfo.raw.decode())
 
     @property
     def info(self) -> Info:

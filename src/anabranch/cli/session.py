@@ -5,6 +5,7 @@ Everything is looked at by this one thread several times a second; events only f
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from enum import Enum
 from anabranch.api import Client, Config, Magnet, Metainfo, Torrent, TorrentError, TorrentStats, events
 from anabranch.api import resolve as resolve_source
 from anabranch.model import InfoHash
-from anabranch.net import resolve
+from anabranch.net import ample_descriptors, resolve
 
 from . import words
 from .interrupt import INTERRUPTED, Interrupt
@@ -22,7 +23,20 @@ from .show import content_length, file_count
 from .views import Row, View
 
 DONE, FAILED = 0, 1
-LOOK_EVERY = 0.05  # seconds
+LOOK_EVERY = 0.05  # seconds; sooner when there is something to hear
+HEARD = (
+    events.Completed,
+    events.Failed,
+    events.PeerBanned,
+    events.PeerConnected,
+    events.PeerIntroduced,
+    events.PeerLost,
+    events.PieceFailed,
+    events.Recovered,
+    events.TrackerFailed,
+    events.TrackerReplied,
+)
+_FROZEN_EVERY = 500  # torrents
 CLOSE_TIMEOUT = 2.5  # seconds; whoever presses Ctrl-C waits no longer than 3
 RETRY_SECONDS = 10  # how often the engine tries a failed disk again; said in its fault's line
 
@@ -117,9 +131,10 @@ class Session:
         self._interrupt = interrupt
         self._ready = ready
         self._complete = complete
+        ample_descriptors()
         self._peers = [address for host, port in wishes.peer for address in resolve(host, port)]
         self.client = Client(config_of(wishes))
-        self._feed = self.client.events()
+        self._feed = self.client.events(*HEARD)
         self._trouble: set[str] = set()  # of trackers, each said once
         self.watched: dict[InfoHash, Watched] = {}
 
@@ -140,6 +155,11 @@ class Session:
         after = Phase.TO_VERIFY if verify else Phase.TO_CHECK if check_first else Phase.READY
         watched = self.watched[torrent.info_hash] = Watched(torrent, Phase.TO_LEARN, verify, after)
         torrent.add_peers(self._peers)
+        if len(self.watched) % _FROZEN_EVERY == 0:
+            # What torrents are made of lives as long as this command: looking through it for garbage again and again
+            # would stop everything for a tenth of a second with thousands. A library may not do that to its program.
+            gc.collect()
+            gc.freeze()
         if not torrent.magnet_only:
             self._learn(watched)
 
@@ -193,7 +213,8 @@ class Session:
             if ended() or all(given_up):
                 return FAILED if any(given_up) else DONE
             took = time.monotonic() - began
-            time.sleep(min(max(LOOK_EVERY, 10 * took), 1.0))  # looking at thousands of torrents is work, too
+            time.sleep(min(10 * took, 1.0))  # looking at thousands of torrents is work, too
+            self._feed.wait(LOOK_EVERY)
         return INTERRUPTED
 
     def close(self) -> bool:

@@ -10,9 +10,9 @@ from contextlib import suppress
 
 from anabranch.metainfo import Magnet, Metainfo, MetainfoError
 from anabranch.model import InfoHash, Priority, no_pieces
-from anabranch.storage import Claim, ClientStorage, SavedTorrent, SessionKey
+from anabranch.storage import Claim, ClientStorage, SavedTorrent, SessionKey, SessionStore
 
-from . import announcing, events, exchanging, learning
+from . import announcing, events, exchanging, learning, resting
 from .engine import Engine
 from .opening import open_storage
 from .signals_io import Signal
@@ -20,25 +20,26 @@ from .stage import Learning, Live
 from .state import Checks, Disk, Holding, Policy, Signals, TorrentState
 
 
-def parse_source(saved: bytes, name: InfoHash) -> Metainfo | Magnet:
+def parse_source(saved: SavedTorrent, name: InfoHash) -> Metainfo | Magnet:
     """What a session remembers the torrent of that name by.
 
     Raises:
         MetainfoError: it is damaged, or another torrent's.
     """
     known: Metainfo | Magnet
-    if saved.startswith(b"magnet:"):
-        known = Magnet.parse(saved.decode(errors="replace"))
+    body = saved.metainfo or b""
+    if body.startswith(b"magnet:"):
+        known = Magnet.parse(body.decode(errors="replace"))
         names = known.swarm_hashes
     else:
-        known = Metainfo.parse(saved)
+        known = Metainfo.parse(body)
         names = known.info.swarm_hashes
     if name not in names:
         raise MetainfoError(f"what is remembered of torrent {name} is another torrent's")
     return known
 
 
-def better_known(source: Metainfo | Magnet, saved: bytes, name: InfoHash) -> Metainfo | Magnet:
+def better_known(source: Metainfo | Magnet, saved: SavedTorrent, name: InfoHash) -> Metainfo | Magnet:
     """What an earlier run has learned of a torrent that is added again by its name, or without its piece layers."""
     if isinstance(source, Metainfo) and source.info.v2 is None:
         return source  # all of it is known
@@ -94,8 +95,14 @@ def enrich(engine: Engine, torrent: TorrentState, source: Metainfo | Magnet) -> 
         announcing.begin(engine, torrent)
 
 
-def take_over(torrent: TorrentState, saved: SavedTorrent) -> None:
-    """Go on where an earlier run stopped."""
+def take_over(torrent: TorrentState, saved: SavedTorrent, sessions: SessionStore) -> None:
+    """Go on where an earlier run stopped. What the session store has of the metainfo need not be in memory, too."""
+    body = saved.metainfo or b""
+    if torrent.pieces.learned and torrent.metainfo.body.here and torrent.metainfo.raw == body:
+        key = SessionKey(torrent.info_hash, torrent.data_path)
+        kept = resting.kept_by(sessions, key, torrent.metainfo.info)
+        torrent.metainfo = torrent.metainfo.resting_on(kept)
+        resting.saved(torrent, kept)
     torrent.policy.download = saved.downloading_allowed
     torrent.policy.upload = saved.uploading_allowed
     torrent.totals.uploaded = saved.uploaded
@@ -104,10 +111,10 @@ def take_over(torrent: TorrentState, saved: SavedTorrent) -> None:
     torrent.disk.partial = saved.partial
     if not torrent.pieces.learned:
         torrent.worth.when_known = any(saved.priorities)
-    elif saved.metainfo.startswith(b"magnet:"):
+    elif body.startswith(b"magnet:"):
         if any(saved.priorities):
             with suppress(MetainfoError):  # a damaged link selects nothing
-                ranges = Magnet.parse(saved.metainfo.decode(errors="replace")).select
+                ranges = Magnet.parse(body.decode(errors="replace")).select
                 learning.select(torrent, learning.selection(torrent.worth, ranges))
     elif len(saved.priorities) == len(torrent.worth.of_file):
         prefer(torrent, [Priority(min(number, Priority.HIGH)) for number in saved.priorities])
@@ -118,10 +125,15 @@ def prefer(torrent: TorrentState, priorities: Sequence[Priority]) -> None:
     learning.select(torrent, learning.Selection(list(priorities), torrent.worth.of_all(priorities)))
 
 
+def remember(engine: Engine, torrent: TorrentState) -> None:
+    """Within a turn: what is new of the torrent is saved soon, with that of others."""
+    torrent.disk.dirty = True
+    engine.due.unsaved[torrent] = None
+
+
 def register(engine: Engine, torrent: TorrentState, claim: Claim | None) -> None:
     """Within a turn: the torrent becomes known, and its storage is opened."""
     torrent.disk.claim = claim
-    torrent.disk.dirty = True
     engine.torrents[torrent.info_hash] = torrent
     engine.directory.add(torrent)
     engine.tell(events.TorrentAdded(torrent.info_hash))

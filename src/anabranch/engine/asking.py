@@ -20,6 +20,7 @@ from .state import Peer, TorrentState
 
 COPIES = 3  # of one block, at most
 END_GAME_RUN = 16  # blocks that an idle peer is asked for again at a time
+_AT_ONCE = 64  # blocks looked for at a time: of a large window, memory mostly allows a part
 _SKIP = 512  # pieces of the order that a peer may lack before its bitfield is compared as a whole
 _STALLED = 1.0  # seconds without gain after which a piece is copied although the order is not empty
 _PAUSING = 0.1  # seconds without gain after which a piece is copied in the end game: most are through by then
@@ -39,7 +40,7 @@ class Aside:
 def may_ask(peer: Peer) -> bool:
     """Whether the torrent wants data now and the peer gives any."""
     torrent = peer.torrent
-    if not isinstance(torrent.stage, Live) or torrent.disk.selecting:
+    if not isinstance(torrent.stage, Live) or torrent.disk.selecting or not torrent.metainfo.body.here:
         return False
     return torrent.policy.download and not peer.talk.peer_choking
 
@@ -73,12 +74,16 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
     if room <= 0 or (outstanding and room * 8 < size):
         return
     torrent = peer.torrent
-    before = room
+    before = last = room
     short = False
-    for piece in _pieces_for(torrent, peer, room):
-        room, short = _ask_piece(engine, peer, piece, room, now)
-        if room <= 0 or short:
+    while room > 0 and not short:
+        for piece in _pieces_for(torrent, peer, min(room, _AT_ONCE)):
+            room, short = _ask_piece(engine, peer, piece, room, now)
+            if room <= 0 or short:
+                break
+        if room == last:
             break
+        last = room
     if room > 0 and room == before and not talk.outstanding:
         _ask_idle_peer(engine, peer, min(room, END_GAME_RUN), now)
         if short and not talk.outstanding:
@@ -140,7 +145,7 @@ def buffer_for(engine: Engine, torrent: TorrentState, piece: int, stretch: int) 
     buffers = torrent.holding.buffers
     buffer = buffers.get((piece, stretch))
     if buffer is None:
-        buffer = engine.pool.take(torrent.holding.stretch_size)
+        buffer = engine.pool.take(torrent.holding.stretch_size, torrent.owner)
         if buffer is not None:
             buffers[piece, stretch] = buffer
     return buffer

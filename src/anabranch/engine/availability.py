@@ -7,11 +7,14 @@ gains or loses meanwhile is counted once.
 
 from __future__ import annotations
 
+from itertools import chain
+
 from bitarray import bitarray
 
 from anabranch.model import PeerFault, all_pieces
 
 from .engine import Engine
+from .stage import Closing, Dropped
 from .state import Peer
 
 _WORD = 9  # bytes that a peer needs to tell of one piece
@@ -51,12 +54,18 @@ def begin(engine: Engine, peer: Peer, bits: bitarray) -> None:
     peer.has = bits
     peer.counted = 0
 
+    end = len(bits)
+
     def count(piece: int) -> None:
+        if piece == end:
+            peer.counted = end
+            return
         peer.counted = piece + 1
-        if peer.has[piece] and not peer.has_all:
+        if not peer.has_all:
             peer.torrent.pieces.count_have(piece, 1)
 
-    engine.turn.sliced("count pieces", peer, range(len(bits)), count)
+    # What it gains or loses meanwhile is seen by the search as far as that has not come there yet.
+    engine.turn.sliced("count pieces", peer, chain(bits.search(1), (end,)), count)
 
 
 def begin_all(peer: Peer) -> None:
@@ -98,6 +107,9 @@ def forget(engine: Engine, peer: Peer) -> None:
     """The peer goes, or tells anew: take it out of the numbers."""
     table = peer.torrent.pieces
     engine.turn.stop_sliced("count pieces", peer)
+    if isinstance(peer.torrent.stage, Closing | Dropped):  # nobody asks for the numbers, and all peers go in one turn
+        peer.counted = 0
+        return
     if peer.among_seeds:
         table.seeds -= 1
         peer.has_all = peer.among_seeds = False

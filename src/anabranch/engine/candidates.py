@@ -132,6 +132,10 @@ class Candidates:
             return True
         return bool(self._resting) and self._resting[0][0] <= now
 
+    def rests_until(self) -> float:
+        """When the pause of the next one ends; infinity for none."""
+        return self._resting[0][0] if self._resting else inf
+
     def next(self, now: float, seeds_too: bool, ours: Ourselves) -> Candidate | None:
         """The candidate to dial now, which stays the next one until it is engaged or forgotten.
 

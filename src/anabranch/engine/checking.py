@@ -11,16 +11,14 @@ from itertools import islice
 
 from bitarray import bitarray
 
-from anabranch.metainfo import due_of
 from anabranch.storage import Groups
 
-from . import events
+from . import events, resting
 from .asking import ask_everybody
 from .engine import Engine
 from .failing import attempt
-from .finishing import tell_everybody
 from .going_live import set_live
-from .jobs import check
+from .inspecting import inspect
 from .recording import look_complete, not_complete
 from .settling import settle_checked
 from .stage import Checking, Closing, Dropped
@@ -28,6 +26,7 @@ from .state import TorrentState
 
 JOB_SIZE = 16 * 1024 * 1024  # bytes hashed in one job; at least one piece
 MOST_PIECES = 1024  # of one job: what it found is settled in one turn
+MOST_WORDS = 16 * 1024  # that may have to be said to peers in that turn
 
 
 def want_check(engine: Engine, torrent: TorrentState, pieces: bitarray) -> None:
@@ -58,7 +57,14 @@ def advance(engine: Engine, torrent: TorrentState) -> None:
     disk = torrent.disk
     if isinstance(torrent.stage, Closing | Dropped) or disk.storage is None:
         return
-    most = min(max(1, JOB_SIZE // torrent.pieces.geometry.piece_length), MOST_PIECES)
+    if disk.checks.left and not resting.is_awake(torrent):
+        resting.wake(engine, torrent, lambda: advance(engine, torrent))
+        return
+    most = min(
+        max(1, JOB_SIZE // torrent.pieces.geometry.piece_length),
+        MOST_PIECES,
+        max(1, MOST_WORDS // (len(torrent.swarm.peers) + 1)),
+    )
     while disk.checks.jobs < engine.config.piece_hashers_per_torrent:
         group = list(islice(disk.checks.queued.search(1), most))
         if not group:
@@ -70,21 +76,25 @@ def advance(engine: Engine, torrent: TorrentState) -> None:
 
 
 def _hand_out(engine: Engine, torrent: TorrentState, group: list[int]) -> None:
-    disk, info, storage = torrent.disk, torrent.metainfo.info, torrent.opened()
-    geometry = torrent.pieces.geometry
-    hashes = [due_of(info, torrent.layers, piece) for piece in group]
-    before = [torrent.pieces.complete[piece] for piece in group]
+    disk, info, layers, storage = torrent.disk, torrent.metainfo.info, torrent.layers, torrent.opened()
+    before = torrent.pieces.complete[group]
     disk.checks.jobs += 1
 
-    def settle(results: list[bool]) -> None:
+    def unwanted() -> bool:  # in a worker: to look at one reference takes no turn, and may come a moment late
+        return isinstance(torrent.stage, Closing | Dropped)
+
+    def settle(right: list[bool]) -> None:
         disk.checks.jobs -= 1
         disk.checks.left -= len(group)
         table = torrent.pieces
-        for piece, good, was in zip(group, results, before, strict=True):
-            # What was received meanwhile is younger than what the check has seen.
-            if piece not in table.busy and piece not in table.begun and table.complete[piece] == was:
-                _found(engine, torrent, piece, good)
-        torrent.totals.hashed += sum(map(geometry.length_of, group))
+        # What was received meanwhile is younger than what the check has seen.
+        unmoved = [
+            (piece, good)
+            for piece, good, was in zip(group, right, before, strict=True)
+            if table.complete[piece] == was and piece not in table.busy and piece not in table.begun
+        ]
+        _found(engine, torrent, unmoved)
+        torrent.totals.hashed += sum(map(table.geometry.length_of, group))
         advance(engine, torrent)
 
     def refused() -> None:
@@ -95,28 +105,37 @@ def _hand_out(engine: Engine, torrent: TorrentState, group: list[int]) -> None:
     attempt(
         engine,
         torrent,
-        lambda: check(storage, geometry, group, hashes),
+        lambda: inspect(storage, info, layers, group, unwanted),
         settle,
         lambda: advance(engine, torrent),
         refused=refused,
     )
 
 
-def _found(engine: Engine, torrent: TorrentState, piece: int, good: bool) -> None:
+def _found(engine: Engine, torrent: TorrentState, pieces: list[tuple[int, bool]]) -> None:
+    """Book what a job found, and tell everybody whom it concerns."""
     table = torrent.pieces
-    torrent.evidence.forget(piece)
-    if not table.set_complete(piece, good):
-        return
-    if good:
-        torrent.disk.unrecorded.append(piece)
-        tell_everybody(engine, torrent, piece)
-        return
-    engine.tell(events.PieceChanged(torrent.info_hash, piece, False), (torrent.info_hash, piece))
-    for peer in torrent.swarm.peers.values():
-        peer.talk.dont_have(piece)
-        engine.due.touched.add(peer)
-    _unrecord(engine, torrent, [piece])
-    not_complete(engine, torrent)
+    gained: list[int] = []
+    lost: list[int] = []
+    for piece, good in pieces:
+        torrent.evidence.forget(piece)
+        if table.set_complete(piece, good):
+            (gained if good else lost).append(piece)
+            engine.tell(events.PieceChanged(torrent.info_hash, piece, good), (torrent.info_hash, piece))
+    for piece in gained if torrent.signals.of_piece else ():
+        for waiting in torrent.signals.of_piece.pop(piece, ()):
+            engine.turn.outbox("signal", waiting, waiting.set)
+    if gained or lost:
+        for peer in torrent.swarm.peers.values():
+            if not peer.has_all:
+                peer.talk.have_many(gained)
+            for piece in lost:
+                peer.talk.dont_have(piece)
+            engine.due.touched.add(peer)
+    torrent.disk.unrecorded += gained
+    if lost:
+        _unrecord(engine, torrent, lost)
+        not_complete(engine, torrent)
 
 
 def _unrecord(engine: Engine, torrent: TorrentState, pieces: Sequence[int]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from anabranch.model import Closed, TorrentError
 from anabranch.storage import TorrentStorage
 
-from . import announcing, events
+from . import announcing, doubting, events
 from .engine import Engine
 from .finishing import release, spill
 from .membership import leave
@@ -31,7 +31,9 @@ def begin(engine: Engine, torrent: TorrentState, *, forget: bool) -> None:
         del engine.torrents[torrent.info_hash]
         engine.directory.remove(torrent)
     engine.due.closing.add(torrent)
-    engine.due.lively.discard(torrent)
+    engine.due.leaving.add(torrent)
+    engine.due.unsaved.pop(torrent, None)
+    engine.due.lively.leave(torrent)
     announcing.stop(engine, torrent)
     ended = Closed("the torrent was dropped")
     for signal in (torrent.signals.got_info, torrent.signals.complete, torrent.signals.checked):
@@ -51,6 +53,8 @@ def look(engine: Engine, torrent: TorrentState) -> None:
     if not isinstance(stage, Closing) or stage.opening or not stage.left:
         return
     if holding.finishing or holding.writing or disk.recording or disk.selecting or disk.checks.jobs or disk.letting_go:
+        return
+    if disk.rest.saving:  # what is remembered at the end must come last
         return
     for piece in {piece for piece, _ in holding.buffers}:
         release(engine, torrent, piece)
@@ -90,13 +94,14 @@ def look(engine: Engine, torrent: TorrentState) -> None:
     def failed(error: BaseException) -> None:
         engine.network.run(_gone, engine, torrent, error)
 
-    engine.turn.outbox("let go", torrent, engine.workshop.record.submit, let_go, done, failed)
+    engine.turn.outbox("let go", torrent, engine.workshop.record.submit, let_go, done, failed, torrent.owner)
 
 
 def _leave(engine: Engine, torrent: TorrentState) -> None:
     for peer in list(torrent.swarm.peers.values()):
         leave(engine, peer, "the torrent was closed")
         engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "the torrent was closed")
+    doubting.end(torrent)
     disk = torrent.disk
     disk.checks.queued.setall(False)
     if disk.storage is not None and not disk.forget:
@@ -115,6 +120,7 @@ def _gone(engine: Engine, torrent: TorrentState, error: BaseException | None) ->
     torrent.disk.claim = None
     torrent.disk.letting_go = False
     engine.due.closing.discard(torrent)
+    engine.due.leaving.remove(torrent)
     closed = torrent.signals.closed
     if isinstance(error, TorrentError):
         engine.tell(events.Failed(torrent.info_hash, error))

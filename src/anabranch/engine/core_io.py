@@ -21,6 +21,7 @@ from anabranch.metainfo import Magnet, Metainfo, MetainfoError
 from anabranch.model import Address, Closed, InfoHash, InputRefused, Misused
 from anabranch.net import RANDOM_BYTES, Bucket, NotResolved, listen, resolve
 from anabranch.storage import (
+    Claim,
     ClientStorage,
     CompletionStore,
     FileStorage,
@@ -28,6 +29,7 @@ from anabranch.storage import (
     InUse,
     MemoryCompletion,
     MemoryStorage,
+    SavedTorrent,
     SessionKey,
     SessionStore,
     session_key,
@@ -49,6 +51,8 @@ from .workers_io import Workers
 log = logging.getLogger(__name__)
 
 _FAREWELL = 5.0  # seconds that trackers have in all to hear that the client ends
+_RESTORED_AT_ONCE = 32  # torrents that become known in one turn
+_ENDED_AT_ONCE = 64  # torrents that begin to end in one turn
 _SETTLE = 5.0  # seconds that adding a torrent waits for its former life to end
 
 
@@ -124,9 +128,13 @@ class Core:
         for callback in self._callbacks:
             self._hooks.call(callback, event)
 
-    def subscribe(self) -> Feed[Event]:
-        """A feed of what happens from now on."""
-        return self._feeds.subscribe()
+    def wants(self, kind: type[Event]) -> bool:
+        """See Publisher. All events but those of pieces, of which there are many, are logged."""
+        return kind is not PieceChanged or bool(self._callbacks) or self._feeds.wants(kind)
+
+    def subscribe(self, kinds: tuple[type[Event], ...] = ()) -> Feed[Event]:
+        """A feed of what happens from now on: of these types of events, or of all."""
+        return self._feeds.subscribe(kinds=kinds)
 
     def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
         """Have *callback* run for each event, in order, on a thread of its own. Answers how to stop that."""
@@ -142,23 +150,60 @@ class Core:
     def restore(self) -> list[TorrentState]:
         """Add what the session store remembers, but for what another process uses and for what is damaged."""
         with self.turn:
-            if self._closed:
-                raise Closed("the client is closed")
+            self._check_open()
         sessions = self.engine.workshop.sessions
+        sessions = self.engine.workshop.sessions
+        keys = sessions.torrents() if sessions is not None else []
         restored: dict[TorrentState, None] = {}  # two that are remembered may turn out to be one
-        for key in sessions.torrents() if sessions is not None else ():
-            saved = sessions.load(key) if sessions is not None else None
-            if saved is None:
-                continue
-            try:
-                policy = Policy(most_connections=self.config.established_connections)
-                source = adding.parse_source(saved.metainfo, key.info_hash)
-                restored[self.add(source, key.data_path, policy=policy, known_as=key.info_hash)[0]] = None
-            except InUse as taken:
-                log.info("not restored torrent=%s reason=%s", key.info_hash, taken)
-            except MetainfoError as damaged:  # it stays remembered: added again by the user it goes on
-                log.warning("not restored torrent=%s reason=%s", key.info_hash, damaged)
+        for first in range(0, len(keys), _RESTORED_AT_ONCE):
+            with self._adding:
+                restored |= self._restore(keys[first : first + _RESTORED_AT_ONCE])
         return list(restored)
+
+    def _restore(self, keys: Sequence[SessionKey]) -> dict[TorrentState, None]:
+        sessions = self.engine.workshop.sessions
+        if sessions is None:
+            return {}
+        claims: dict[SessionKey, Claim | None] = {}
+        made: list[TorrentState] = []
+        restored: dict[TorrentState, None] = {}
+        try:
+            for key in keys:
+                try:
+                    claims[key] = None if self._has(key.info_hash) else self._claim(key)
+                except InUse as taken:
+                    log.info("not restored torrent=%s reason=%s", key.info_hash, taken)
+            for key, saved in zip(claims, sessions.load_all(list(claims)), strict=True):
+                try:
+                    if saved is None:
+                        continue
+                    source = adding.parse_source(saved, key.info_hash)
+                    known = self._known(source)
+                    if known is not None:
+                        restored[known] = None
+                    else:
+                        policy = Policy(most_connections=self.config.established_connections)
+                        made.append(self._make(source, key, None, policy, saved))
+                except MetainfoError as damaged:  # it stays remembered: added again by the user it goes on
+                    log.warning("not restored torrent=%s reason=%s", key.info_hash, damaged)
+            self._take_partial(made)
+            with self.turn:
+                self._check_open()
+                for torrent in made:
+                    twin = self.engine.directory.find(names_of(torrent))
+                    restored[twin or torrent] = None
+                    if twin is None:
+                        adding.register(self.engine, torrent, claims.pop(saving.key_of(torrent)))
+                    elif torrent.pieces.learned:
+                        adding.enrich(self.engine, twin, torrent.metainfo)
+        finally:
+            for claim in claims.values():
+                if claim is not None:
+                    claim.release()
+        for torrent in made:
+            if torrent in restored and not torrent.pieces.learned:
+                self._look_up(torrent, Magnet.parse(torrent.metainfo.raw.decode()).peers)
+        return restored
 
     def add(
         self,
@@ -168,7 +213,6 @@ class Core:
         storage: ClientStorage | None = None,
         resume: bytes | None = None,
         policy: Policy | None = None,
-        known_as: InfoHash | None = None,
     ) -> tuple[TorrentState, bool]:
         """Make a torrent known; see api.Client.add. Answers its state and whether it is new.
 
@@ -178,7 +222,6 @@ class Core:
             storage: A storage of its own.
             resume: Resume data.
             policy: What is allowed.
-            known_as: The name it had when it was first added, where it is not the source's first.
 
         Raises:
             InputRefused: another process uses the torrent with the same data, or the resume data are wrong.
@@ -197,7 +240,7 @@ class Core:
                     self._look_up(known, source.peers)
                 return known, False
             names = source.swarm_hashes if isinstance(source, Magnet) else source.info.swarm_hashes
-            key = SessionKey(known_as or self._remembered(names, data_path), data_path)
+            key = SessionKey(self._remembered(names, data_path), data_path)
             return self._add(source, key, storage, resume, policy or Policy()), True
 
     def _add(
@@ -208,28 +251,22 @@ class Core:
         resume: bytes | None,
         policy: Policy,
     ) -> TorrentState:
-        self._wait_for_former(key.info_hash, key.data_path)
         given = source
         sessions = self.engine.workshop.sessions
-        claim = sessions.claim(key) if sessions is not None else None
+        claim = self._claim(key)
         try:
             saved = sessions.load(key) if sessions is not None else None
             if saved is not None:
-                source = adding.better_known(source, saved.metainfo, key.info_hash)
-            home = storage or self._home(key.data_path)
-            torrent = adding.make(source, key, home, self.engine, self.forbidden, policy)
-            torrent.totals.added = time.time()
-            torrent.swarm.candidates.most = self.config.torrent_peers_high_water
-            if sessions is not None and saved is not None:
-                adding.take_over(torrent, saved)
-                torrent.disk.partial = sessions.take_partial(key)
+                source = adding.better_known(source, saved, key.info_hash)
+            torrent = self._make(source, key, storage, policy, saved)
+            self._take_partial([torrent])
             if resume is not None:
                 self._vouch(torrent, saving.take_resume(torrent, resume))
             with self.turn:
-                if self._closed:
-                    raise Closed("the client is closed")
+                self._check_open()
                 adding.register(self.engine, torrent, claim)
                 claim = None
+                adding.remember(self.engine, torrent)
                 if given is not source:  # more was known of it; but not, perhaps, all of its trackers
                     adding.enrich(self.engine, torrent, given)
         finally:
@@ -238,6 +275,47 @@ class Core:
         if isinstance(given, Magnet):
             self._look_up(torrent, given.peers)
         return torrent
+
+    def _claim(self, key: SessionKey) -> Claim | None:
+        """Take the right to run a torrent, once its former life has ended; None where nothing is remembered."""
+        self._wait_for_former(key.info_hash, key.data_path)
+        sessions = self.engine.workshop.sessions
+        return sessions.claim(key) if sessions is not None else None
+
+    def _has(self, name: InfoHash) -> bool:
+        with self.turn:
+            return self.engine.directory.get(name) is not None
+
+    def _check_open(self) -> None:
+        """Within a turn: raise Closed if the client is closed."""
+        if self._closed:
+            raise Closed("the client is closed")
+
+    def _make(
+        self,
+        source: Metainfo | Magnet,
+        key: SessionKey,
+        storage: ClientStorage | None,
+        policy: Policy,
+        saved: SavedTorrent | None,
+    ) -> TorrentState:
+        """A torrent that nobody knows yet, as an earlier run left it."""
+        torrent = adding.make(source, key, storage or self._home(key.data_path), self.engine, self.forbidden, policy)
+        torrent.totals.added = time.time()
+        torrent.swarm.candidates.most = self.config.torrent_peers_high_water
+        sessions = self.engine.workshop.sessions
+        if sessions is not None and saved is not None:
+            adding.take_over(torrent, saved, sessions)
+        return torrent
+
+    def _take_partial(self, torrents: Sequence[TorrentState]) -> None:
+        """What is remembered of begun pieces is true until blocks are written: from now on it is not remembered."""
+        sessions = self.engine.workshop.sessions
+        begun = [torrent for torrent in torrents if torrent.disk.partial]
+        if sessions is not None and begun:
+            taken = sessions.take_partial([saving.key_of(torrent) for torrent in begun])
+            for torrent, partial in zip(begun, taken, strict=True):
+                torrent.disk.partial = partial
 
     def _remembered(self, names: Sequence[InfoHash], data_path: str) -> InfoHash:
         """The name by which the store knows a torrent that has several; the first where it does not."""
@@ -301,14 +379,17 @@ class Core:
             raise Misused("close() waits for the engine: call it from a thread of your own, without the turn")
         with self.turn:
             first, self._closed = not self._closed, True
-            torrents = list(self.engine.torrents.values())
-            for torrent in torrents:
-                closing.begin(self.engine, torrent, forget=False)
-            torrents = list(self.engine.due.closing)
+            here = list(self.engine.torrents.values())
         if not first:
             return self._ended.wait(timeout)
-        self.network.call(self.network.look_at_closing)
         deadline = time.monotonic() + timeout
+        for at in range(0, len(here), _ENDED_AT_ONCE):
+            with self.turn:
+                for torrent in here[at : at + _ENDED_AT_ONCE]:
+                    closing.begin(self.engine, torrent, forget=False)
+        with self.turn:
+            torrents = list(self.engine.due.closing)
+        self.network.call(self.network.look_at_closing)
         in_time = all(torrent.signals.closed.wait(max(deadline - time.monotonic(), 0.0)) for torrent in torrents)
         self._names.close(drop=True, timeout=0.0)  # a look-up may take half a minute, and nothing is lost with it
         for workers in (self._disk, self._cold, self._record):
@@ -326,8 +407,7 @@ class Core:
         """The torrent, if it is there; it learns what the source knows beyond it."""
         names = source.swarm_hashes if isinstance(source, Magnet) else source.info.swarm_hashes
         with self.turn:
-            if self._closed:
-                raise Closed("the client is closed")
+            self._check_open()
             known = self.engine.directory.find(names)
             if known is not None:
                 adding.enrich(self.engine, known, source)
@@ -336,9 +416,7 @@ class Core:
     def _wait_for_former(self, info_hash: InfoHash, data_path: str) -> None:
         """A torrent that was just dropped still holds its files: wait until it has let go."""
         with self.turn:
-            former = [
-                one for one in self.engine.due.closing if one.data_path == data_path and info_hash in names_of(one)
-            ]
+            former = [one for one in self.engine.due.leaving.every(info_hash) if one.data_path == data_path]
         for torrent in former:
             if not torrent.signals.closed.wait(_SETTLE):
                 raise InputRefused(f"{torrent.metainfo.info.name} is still being closed")
@@ -355,7 +433,7 @@ class Core:
         def completion(info_hash: InfoHash) -> CompletionStore:
             if sessions is None:
                 return MemoryCompletion()
-            return sessions.completion(session_key(info_hash, data_path))
+            return sessions.completion(SessionKey(info_hash, data_path))
 
         return FileStorage(data_path, completion, self._handles)
 
@@ -364,7 +442,7 @@ class Core:
         pieces = list(complete.search(1))
         sessions = self.engine.workshop.sessions
         if sessions is not None:
-            sessions.completion(session_key(torrent.info_hash, torrent.data_path)).record(pieces, [])
+            sessions.completion(saving.key_of(torrent)).record(pieces, [])
         else:
             torrent.disk.vouched = complete
 

@@ -17,6 +17,8 @@ from .membership import gives_way, is_full
 from .stage import Learning, Live
 from .state import TorrentState
 
+_LOOKED_AT = 512  # torrents that may dial, in one turn
+
 
 @dataclass(frozen=True, slots=True)
 class Dial:
@@ -55,36 +57,52 @@ def choose(engine: Engine, now: float, room: int | None = None) -> list[Dial]:
     config, budget = engine.config, engine.limits.dials
     if not config.dial_peers or budget.ready_at(now) > now:
         return dials
-    half_open = 0
-    able: list[TorrentState] = []
-    for torrent in engine.due.lively:
-        half_open += torrent.swarm.dialing
-        due = torrent.swarm.candidates.due(now, seeds_too=not torrent.pieces.is_seed)
-        if due and wants_peers(engine, torrent):
-            able.append(torrent)
-    most = config.total_half_open_connections - half_open
+    most = config.total_half_open_connections - engine.due.half_open
     if room is not None:
         most = min(most, room)
-    queue = deque(sorted(able, key=lambda torrent: torrent.swarm.candidates.taken_at))
+    agenda = engine.due.lively.dials
+    queue: deque[TorrentState] = deque()
+    looked_at = 0
+    while len(queue) < most and looked_at < _LOOKED_AT and (able := agenda.due(now)) is not None:
+        looked_at += 1
+        if able.swarm.candidates.due(now, seeds_too=not able.pieces.is_seed) and wants_peers(engine, able):
+            queue.append(able)
+        else:
+            _rest(engine, able, now)
+    if looked_at == _LOOKED_AT:
+        engine.turn.outbox("dial", engine, engine.network.look_for_peers)
     while queue and len(dials) < most:
         torrent = queue.popleft()
         candidate = _next(engine, torrent, now)
         if candidate is None:
+            _rest(engine, torrent, now)
             continue
         if not candidate.misunderstood and not budget.grant(1, now):  # a candidate counts once, in however many ways
+            queue.append(torrent)
             break
         timeout = _timeout(engine, torrent)
         torrent.swarm.candidates.engage(candidate, now)
         torrent.swarm.dialing += 1
+        engine.due.half_open += 1
         dials.append(Dial(torrent, candidate, timeout, *_ways(engine, torrent)[candidate.way]))
         queue.append(torrent)
+    for torrent in queue:
+        agenda.put(torrent, torrent.swarm.candidates.taken_at)
     return dials
+
+
+def _rest(engine: Engine, torrent: TorrentState, now: float) -> None:
+    """It cannot dial now. What else may change that puts it into the agenda again, or the next second does."""
+    at = torrent.swarm.candidates.rests_until()
+    if at > now:
+        engine.due.lively.dials.put(torrent, at)
 
 
 def ended(engine: Engine, torrent: TorrentState, candidate: Candidate, *, misunderstood: bool = False) -> None:
     """A dial did not become a peer. Where we were not understood it is made again, in another way."""
     now = engine.clock()
     torrent.swarm.dialing -= 1
+    engine.due.half_open -= 1
     if any(peer.candidate is candidate for peer in torrent.swarm.peers.values()):
         return  # it had come by itself meanwhile
     if misunderstood and candidate.way + 1 < len(_ways(engine, torrent)):
@@ -93,6 +111,8 @@ def ended(engine: Engine, torrent: TorrentState, candidate: Candidate, *, misund
     else:
         candidate.way = 0
         torrent.swarm.candidates.lost(candidate, now, served=False)
+    if torrent in engine.due.lively:
+        engine.due.lively.add(torrent)
 
 
 def _ways(engine: Engine, torrent: TorrentState) -> list[tuple[InfoHash, bool]]:

@@ -6,7 +6,7 @@ a torrent by a hash of its info hash (MSE). Here each of them leads to the torre
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from anabranch.crypto import obfuscated
@@ -45,6 +45,10 @@ class Directory:
         """The torrent of that name."""
         found = self._by_hash.get(name)
         return found[0] if found else None
+
+    def every(self, name: InfoHash) -> Sequence[TorrentState]:
+        """All torrents of that name."""
+        return tuple(self._by_hash.get(name, ()))
 
     def find(self, names: Iterable[InfoHash]) -> TorrentState | None:
         """The torrent that has any of these names."""

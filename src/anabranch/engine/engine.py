@@ -18,6 +18,7 @@ from .buffers import BufferPool
 from .config import Config
 from .directory import Directory
 from .events import Event
+from .hashing import READ_BURST, READ_RATE
 from .ourselves import Ourselves
 from .sending import SendPool
 from .state import Peer, TorrentState
@@ -32,8 +33,17 @@ T = TypeVar("T")
 class Work(Protocol):
     """Threads that do what may block. Answers come back on the network thread, outside of turns."""
 
-    def submit(self, job: Callable[[], T], done: Callable[[T], None], failed: Callable[[BaseException], None]) -> None:
-        """Have *job* done, then *done* called with what it gave or *failed* with what it raised."""
+    def submit(
+        self,
+        job: Callable[[], T],
+        done: Callable[[T], None],
+        failed: Callable[[BaseException], None],
+        owner: tuple[Hashable, Hashable] = ...,
+    ) -> None:
+        """Have *job* done, then *done* called with what it gave or *failed* with what it raised.
+
+        Jobs of one owner, or of one place (the second), hold up each other at most; see TorrentState.owner.
+        """
 
 
 class Network(Protocol):
@@ -65,6 +75,9 @@ class Publisher(Protocol):
     def publish(self, key: Hashable | None, event: Event) -> None:
         """Tell everybody who listens. Never blocks."""
 
+    def wants(self, kind: type[Event]) -> bool:
+        """Whether anybody listens to events of this type."""
+
 
 @dataclass(slots=True)
 class Workshop:
@@ -72,17 +85,41 @@ class Workshop:
 
     disk: Work  # hash, write, check
     cold: Work  # reads that a peer waits for
-    record: Work  # syncs and the session store; one at a time
+    record: Work  # syncs and the session store; one at a time of each torrent
     sessions: SessionStore | None  # None: nothing is remembered
 
 
 @dataclass(slots=True)
 class Limits:
-    """Rates of the whole client: bytes in and out, dials."""
+    """Rates of the whole client: bytes in and out, dials, bytes read for hashes of blocks that peers ask for."""
 
     down: Bucket
     up: Bucket
     dials: Bucket
+    reads: Bucket = field(default_factory=lambda: Bucket(READ_RATE, READ_BURST))
+
+
+class Lively(set[TorrentState]):
+    """Torrents that have something to do each second. Who is added may have somebody to dial, too.
+
+    Attributes:
+        dials: Those that may have, at once (who dialed longest ago first) or when a candidate's pause ends.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dials: Agenda[TorrentState] = Agenda()
+
+    def add(self, torrent: TorrentState) -> None:
+        """It has something to do."""
+        super().add(torrent)
+        if len(torrent.swarm.candidates):
+            self.dials.put(torrent, torrent.swarm.candidates.taken_at)
+
+    def leave(self, torrent: TorrentState) -> None:
+        """It has nothing to do any more."""
+        self.discard(torrent)
+        self.dials.forget(torrent)
 
 
 @dataclass(slots=True)
@@ -92,8 +129,11 @@ class Due:
     touched: set[Peer] = field(default_factory=set)  # network thread: have bytes to send
     starved: set[Peer] = field(default_factory=set)  # network thread: could ask if the pool had memory
     idle: set[Peer] = field(default_factory=set)  # network thread: may be asked for copies soon
-    lively: set[TorrentState] = field(default_factory=set)  # have something to do each second
+    lively: Lively = field(default_factory=Lively)
+    half_open: int = 0  # dials under way
+    unsaved: dict[TorrentState, None] = field(default_factory=dict)  # added, and not remembered yet
     closing: set[TorrentState] = field(default_factory=set)
+    leaving: Directory = field(default_factory=Directory)  # the same, by name
     announces: Agenda[Tiers] = field(default_factory=Agenda)
 
 
@@ -119,7 +159,8 @@ class Engine:
 
     def tell(self, event: Event, key: Hashable | None = None) -> None:
         """Publish an event after the turn. Events of one key replace each other while unread."""
-        self.turn.outbox("event", event, self.publisher.publish, key, event)
+        if self.publisher.wants(type(event)):
+            self.turn.outbox("event", event, self.publisher.publish, key, event)
 
 
 class Runner(Protocol):

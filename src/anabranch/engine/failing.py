@@ -66,7 +66,7 @@ def attempt(
     def done(result: T) -> None:
         engine.network.run(settled, result)
 
-    engine.turn.outbox("job", job, (worker or engine.workshop.disk).submit, job, done, failed)
+    engine.turn.outbox("job", job, (worker or engine.workshop.disk).submit, job, done, failed, torrent.owner)
 
 
 def fail(engine: Engine, torrent: TorrentState, error: TorrentError, again: Callable[[], None] | None = None) -> None:

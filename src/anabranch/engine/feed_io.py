@@ -30,11 +30,15 @@ class Feed(Generic[T]):
     Args:
         limit: The most unread events that are kept, at least 1.
         forbidden: As for Signal: where reading must not wait.
+        kinds: The types of events that it takes; all of them if none is named.
     """
 
-    def __init__(self, limit: int = LIMIT, forbidden: Callable[[], bool] = nowhere) -> None:
+    def __init__(
+        self, limit: int = LIMIT, forbidden: Callable[[], bool] = nowhere, kinds: tuple[type[T], ...] = ()
+    ) -> None:
         if limit < 1:
             raise ValueError(f"a feed of {limit} events")
+        self.kinds = kinds
         self.dropped = 0  # events that were pushed out unread; those replaced by their successor are not counted
         self._limit = limit
         # Over what follows; never held for long. A finaliser that closes the feed may come while it is held.
@@ -56,6 +60,8 @@ class Feed(Generic[T]):
 
     def publish(self, key: Hashable | None, event: T) -> None:
         """Add an event, in place of an unread one of the same *key* (None: of none). Never blocks."""
+        if self.kinds and not isinstance(event, self.kinds):
+            return
         with self._lock:
             if self._closed:
                 return
@@ -65,6 +71,14 @@ class Feed(Generic[T]):
                 self.dropped += 1
             if not self._some.is_set:
                 self._some.set()
+
+    def wait(self, timeout: float) -> bool:
+        """Whether there is something to read, an event or the end, within so many seconds.
+
+        Raises:
+            Misused: on the engine's own thread, or holding the turn.
+        """
+        return self._some.wait(timeout)
 
     def get(self, timeout: float | None = None) -> T:
         """The next event.
@@ -140,9 +154,17 @@ class Feeds(Generic[T]):
     def __bool__(self) -> bool:
         return bool(self._feeds)
 
-    def subscribe(self, limit: int = LIMIT) -> Feed[T]:
+    def wants(self, kind: type[T]) -> bool:
+        """Whether anybody takes events of this type: others need not be made."""
+        for reference in self._feeds:
+            feed = reference()
+            if feed is not None and not feed.closed and (not feed.kinds or issubclass(kind, feed.kinds)):
+                return True
+        return False
+
+    def subscribe(self, limit: int = LIMIT, kinds: tuple[type[T], ...] = ()) -> Feed[T]:
         """A new feed of what is published from now on; one that has ended if the publisher has."""
-        feed: Feed[T] = Feed(limit, self._forbidden)
+        feed: Feed[T] = Feed(limit, self._forbidden, kinds)
         with self._lock:
             if self._closed:
                 feed.close()

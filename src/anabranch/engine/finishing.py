@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from bitarray import bitarray
 
 from anabranch.metainfo import due_of
-from anabranch.model import BLOCK_SIZE, no_pieces
+from anabranch.model import BLOCK_SIZE, all_pieces, no_pieces
 from anabranch.picker import PieceProgress, Run, runs_in
 
-from . import events
+from . import doubting, events
 from .asking import ask, ask_idle, show_interest
+from .banning import only_sender, senders_of
 from .buffers import Buffer
 from .engine import Engine
 from .failing import attempt, fail
@@ -23,6 +24,9 @@ from .jobs import Part, Verdict, finish_in_parts, finish_whole, write_parts
 from .recording import look_complete
 from .stage import Closing, Dropped
 from .state import Peer, TorrentState
+
+TOGETHER = 1024 * 1024  # bytes of small pieces that are hashed in one job
+_DOUBTED = 4  # pieces in doubt keep up to a quarter of the pool
 
 
 def finish(engine: Engine, torrent: TorrentState, progress: PieceProgress) -> None:
@@ -86,32 +90,82 @@ def feed_starved(engine: Engine) -> None:
 
 
 def _hash_and_write(engine: Engine, torrent: TorrentState, progress: PieceProgress) -> None:
+    """Have a piece hashed and written that is all here, in memory and on disk."""
+    holding, piece = torrent.holding, progress.piece
+    in_memory = (piece, 0) in holding.buffers and holding.stretch_size >= torrent.pieces.geometry.length_of(piece)
+    if in_memory and piece not in holding.written:
+        holding.whole.append(progress)
+        engine.turn.defer("hash", torrent, _hash_whole, engine, torrent)
+    else:
+        _hash_in_parts(engine, torrent, progress)
+
+
+def _hash_whole(engine: Engine, torrent: TorrentState) -> None:
+    """At the end of a turn: what became complete in it. Small pieces share a job: one costs as much as they do."""
+    holding = torrent.holding
+    came, holding.whole = holding.whole, []
+    came = [one for one in came if holding.finishing.get(one.piece) is one and (one.piece, 0) in holding.buffers]
+    most = max(TOGETHER // torrent.pieces.geometry.piece_length, 1)
+    for at in range(0, len(came), most):
+        _hash_together(engine, torrent, came[at : at + most])
+
+
+def _hash_together(engine: Engine, torrent: TorrentState, several: list[PieceProgress]) -> None:
+    holding, geometry, storage = torrent.holding, torrent.pieces.geometry, torrent.opened()
+    work = [
+        (
+            one.piece,
+            holding.buffers[one.piece, 0].view[: geometry.length_of(one.piece)],
+            due_of(torrent.metainfo.info, torrent.layers, one.piece),
+            one.piece in torrent.evidence,
+        )
+        for one in several
+    ]
+
+    def job() -> list[Verdict]:
+        return [finish_whole(storage.piece(piece), view, due, testify) for piece, view, due, testify in work]
+
+    def settle(verdicts: list[Verdict]) -> None:
+        for one, verdict in zip(several, verdicts, strict=True):
+            _settle(engine, torrent, one, verdict)
+
+    def again() -> None:
+        for one in several:
+            if holding.finishing.get(one.piece) is one:  # else it was given up for want of memory
+                _hash_and_write(engine, torrent, one)
+
+    def refused() -> None:
+        if isinstance(torrent.stage, Closing | Dropped) or engine.pool.short:
+            for one in several:
+                _forget(engine, torrent, one.piece)
+
+    attempt(engine, torrent, job, settle, again, refused=refused)
+
+
+def _hash_in_parts(engine: Engine, torrent: TorrentState, progress: PieceProgress) -> None:
+    """Have what is still in memory of the piece written, and all of it hashed by reading it back."""
     piece, holding = progress.piece, torrent.holding
     length = torrent.pieces.geometry.length_of(piece)
     due = due_of(torrent.metainfo.info, torrent.layers, piece)
     storage = torrent.opened()
-    testify = piece in torrent.evidence
-    whole = holding.buffers.get((piece, 0))
-    parts: list[Part] = []
-    if whole is None or holding.stretch_size < length or piece in holding.written:
-        whole = None
-        parts = [
-            part
-            for stretch in holding.stretches(progress.blocks)
-            if (buffer := holding.buffers.get((piece, stretch))) is not None
-            for part in _parts(torrent, progress, stretch, buffer)
-        ]
+    parts = [
+        part
+        for stretch in holding.stretches(progress.blocks)
+        if (buffer := holding.buffers.get((piece, stretch))) is not None
+        for part in _parts(torrent, progress, stretch, buffer)
+    ]
 
     def job() -> Verdict:
-        if whole is not None:
-            return finish_whole(storage.piece(piece), whole.view[:length], due, testify)
         return finish_in_parts(storage.piece(piece), parts, length, due)
 
     def again() -> None:
-        if holding.finishing.get(piece) is progress:  # else it was given up for want of memory
+        if holding.finishing.get(piece) is progress:
             _hash_and_write(engine, torrent, progress)
 
     def settle(verdict: Verdict) -> None:
+        if not verdict.good:  # all of it is on disk
+            release(engine, torrent, piece)
+            holding.written[piece] = all_pieces(progress.blocks)
         _settle(engine, torrent, progress, verdict)
 
     def refused() -> None:
@@ -123,35 +177,112 @@ def _hash_and_write(engine: Engine, torrent: TorrentState, progress: PieceProgre
 
 def _settle(engine: Engine, torrent: TorrentState, progress: PieceProgress, verdict: Verdict) -> None:
     """A worker hashed the piece, and wrote it if it is right."""
-    table, piece = torrent.pieces, progress.piece
-    length = table.geometry.length_of(piece)
-    _forget(engine, torrent, piece)
+    piece = progress.piece
     if isinstance(torrent.stage, Dropped):
+        _forget(engine, torrent, piece)
         return
-    torrent.totals.hashed += length
+    torrent.totals.hashed += torrent.pieces.geometry.length_of(piece)
     engine.due.lively.add(torrent)
     if verdict.contradiction is not None:
+        _forget(engine, torrent, piece)
         fail(engine, torrent, verdict.contradiction)
-        return
-    if verdict.good:
-        guilty = torrent.evidence.passed(piece, verdict.digests) if piece in torrent.evidence else set()
-        table.set_complete(piece, True)
-        torrent.disk.unrecorded.append(piece)
-        tell_everybody(engine, torrent, piece)
-        if not table.missing_wanted:
-            for peer in torrent.swarm.peers.values():
-                show_interest(engine, peer)
-        look_complete(engine, torrent)
+    elif verdict.good:
+        torrent.pieces.set_complete(piece, True)  # before it counts as missing again
+        _forget(engine, torrent, piece)
+        _accept(engine, torrent, piece, verdict)
     else:
-        torrent.totals.corrupt += length
-        shares = [(run, sender.address.host) for run, sender in progress.shares() if isinstance(sender, Peer)]
-        guilty = torrent.evidence.failed(piece, shares, verdict.digests)
-        table.refresh(piece)
         engine.tell(events.PieceFailed(torrent.info_hash, piece))
-        engine.turn.defer("ask idle", torrent, ask_idle, engine, torrent, engine.clock())
-    for host in guilty:
-        ban(engine, torrent, host, piece)
+        _doubt(engine, torrent, progress, verdict)
     feed_starved(engine)
+
+
+def _accept(engine: Engine, torrent: TorrentState, piece: int, verdict: Verdict) -> None:
+    """The piece is right, and written."""
+    table = torrent.pieces
+    guilty = torrent.evidence.passed(piece, verdict.digests) if piece in torrent.evidence else set()
+    doubting.forget(torrent, piece)
+    torrent.disk.unrecorded.append(piece)
+    tell_everybody(engine, torrent, piece)
+    if not table.missing_wanted:
+        for peer in torrent.swarm.peers.values():
+            show_interest(engine, peer)
+    look_complete(engine, torrent)
+    _ban_all(engine, torrent, guilty, piece)
+
+
+def _doubt(engine: Engine, torrent: TorrentState, progress: PieceProgress, verdict: Verdict) -> None:
+    """The piece is wrong: keep it, where that can be told soon, until it is known which of its blocks are.
+
+    It counts as being hashed meanwhile. Memory that others need is not kept.
+    """
+    piece, holding = progress.piece, torrent.holding
+    shares = _shares(progress)
+    _ban_all(engine, torrent, only_sender(shares, progress.blocks), piece)
+    leaves = doubting.known(torrent, piece) if verdict.leaves else None
+    if leaves is not None:
+        _keep_good(engine, torrent, progress, verdict, leaves)
+        return
+
+    def told(leaves: bytes | None) -> None:
+        if holding.finishing.get(piece) is not progress:
+            return
+        if leaves is None:
+            _discard(engine, torrent, progress, verdict)
+        else:
+            _keep_good(engine, torrent, progress, verdict, leaves)
+        feed_starved(engine)
+
+    kept = sum((one, 0) in holding.buffers for one in doubting.in_doubt(torrent)) * holding.stretch_size
+    in_memory = (piece, 0) in holding.buffers
+    affordable = not in_memory or not (engine.pool.short or kept >= engine.pool.limit // _DOUBTED)
+    senders = {host for _, host in shares}
+    if not (verdict.leaves and affordable and doubting.doubt(engine, torrent, piece, senders, told)):
+        _discard(engine, torrent, progress, verdict)
+
+
+def _keep_good(engine: Engine, torrent: TorrentState, progress: PieceProgress, verdict: Verdict, leaves: bytes) -> None:
+    """It is known what the blocks must be: only those that are wrong are asked for again, and who sent them is banned.
+
+    When they have come, all of the piece is hashed again: one way for every piece, and nobody else hashes blocks.
+    """
+    piece, written = progress.piece, torrent.holding.written
+    size = len(verdict.leaves[0])
+    due = [leaves[at : at + size] for at in range(0, len(leaves), size)]
+    wrong = no_pieces(progress.blocks)
+    for block, (leaf, right) in enumerate(zip(verdict.leaves, due, strict=True)):
+        wrong[block] = leaf != right
+    if not wrong.any():  # the padding of a hybrid, which only its v1 hash covers
+        _discard(engine, torrent, progress, verdict)
+        return
+    geometry = torrent.pieces.geometry
+    guilty = senders_of(set(wrong.search(1)), _shares(progress))
+    torrent.totals.corrupt += sum(geometry.block_length(piece, block) for block in wrong.search(1))
+    if piece in written:
+        written[piece] &= ~wrong
+    progress.last_gain = engine.clock()
+    _lose(engine, torrent, progress, wrong)
+    _ban_all(engine, torrent, guilty, piece)
+    engine.turn.defer("ask idle", torrent, ask_idle, engine, torrent, engine.clock())
+
+
+def _discard(engine: Engine, torrent: TorrentState, progress: PieceProgress, verdict: Verdict) -> None:
+    """Nobody can tell which of its blocks are wrong: all of them are asked for again."""
+    piece = progress.piece
+    torrent.totals.corrupt += torrent.pieces.geometry.length_of(piece)
+    guilty = torrent.evidence.failed(piece, _shares(progress), verdict.digests)
+    _forget(engine, torrent, piece)
+    _ban_all(engine, torrent, guilty, piece)
+    engine.turn.defer("ask idle", torrent, ask_idle, engine, torrent, engine.clock())
+
+
+def _shares(progress: PieceProgress) -> list[tuple[Run, str]]:
+    """Which hosts sent which blocks."""
+    return [(run, sender.address.host) for run, sender in progress.shares() if isinstance(sender, Peer)]
+
+
+def _ban_all(engine: Engine, torrent: TorrentState, hosts: set[str], piece: int) -> None:
+    for host in hosts - engine.banned:
+        ban(engine, torrent, host, piece)
 
 
 def tell_everybody(engine: Engine, torrent: TorrentState, piece: int) -> None:

@@ -27,7 +27,7 @@ def introduce(engine: Engine, peer: Peer, *, port: int | None = None) -> None:
             port=port,
             yourip=ip_address(peer.address.host).packed,
             upload_only=torrent.signals.said_complete or torrent.pieces.is_seed,
-            metadata_size=len(info.raw) or None if _shows_info(torrent) else None,
+            metadata_size=info.raw_size or None if _shows_info(torrent) else None,
             prefer_encryption=engine.config.encrypts.preferred,
         )
     )

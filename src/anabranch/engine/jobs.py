@@ -5,17 +5,16 @@ Plain functions over the storage and memory they are given. They know no engine,
 
 from __future__ import annotations
 
-import errno
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha1
 
 from bitarray import bitarray
 
-from anabranch.metainfo import Due, Hasher, MetainfoError, is_right
-from anabranch.model import BLOCK_SIZE, Geometry, StorageFailed
+from anabranch.metainfo import Due, Hasher, MetainfoError, is_right, leaves_of
+from anabranch.model import BLOCK_SIZE, StorageFailed
 from anabranch.picker import runs_in
-from anabranch.storage import PieceStorage, Sparse, TorrentStorage
+from anabranch.storage import PieceStorage
 
 READ_SIZE = 1024 * 1024  # bytes read at a time when hashing from disk
 
@@ -35,11 +34,13 @@ class Verdict:
     Args:
         good: Its hash is right and all of it is written.
         digests: The digest of each block, where somebody may have to answer for it.
+        leaves: Of a piece with a v2 hash that is wrong, or was read back: the hashes of its blocks.
         contradiction: It has one of the hashes that it must have and not the other: no content could have both.
     """
 
     good: bool
     digests: tuple[bytes, ...] = ()
+    leaves: tuple[bytes, ...] = ()
     contradiction: MetainfoError | None = None
 
 
@@ -63,7 +64,8 @@ def finish_whole(piece: PieceStorage, view: memoryview, due: Due, testify: bool)
         piece.writev(0, [view])
         if not testify:
             return Verdict(good)
-    return Verdict(good, tuple(_digest(view[at : at + BLOCK_SIZE]) for at in range(0, len(view), BLOCK_SIZE)))
+    leaves = tuple(leaves_of(view[: due.content])) if due.root is not None else ()
+    return Verdict(good, tuple(_digests(view)) if due.sha1 else leaves, leaves)
 
 
 def finish_in_parts(piece: PieceStorage, parts: Sequence[Part], length: int, due: Due) -> Verdict:
@@ -80,9 +82,10 @@ def finish_in_parts(piece: PieceStorage, parts: Sequence[Part], length: int, due
         view = buffer[: min(READ_SIZE, length - begin)]
         piece.readinto(begin, view)
         hasher.update(view)
-        digests.extend(_digest(view[at : at + BLOCK_SIZE]) for at in range(0, len(view), BLOCK_SIZE))
+        if due.sha1:
+            digests += _digests(view)
     try:
-        return Verdict(hasher.good(), tuple(digests))
+        return Verdict(hasher.good(), tuple(digests) or hasher.leaves, hasher.leaves)
     except MetainfoError as contradiction:
         return Verdict(False, contradiction=contradiction)
 
@@ -91,6 +94,17 @@ def write_parts(piece: PieceStorage, parts: Sequence[Part]) -> None:
     """Write parts of a piece to their places. Raises StorageFailed."""
     for part in parts:
         piece.writev(part.begin, [part.view])
+
+
+def read_leaves(piece: PieceStorage, length: int) -> bytes:
+    """The v2 hashes of the blocks of the piece's first *length* bytes on disk, joined. Raises StorageFailed."""
+    buffer = memoryview(bytearray(min(READ_SIZE, length)))
+    leaves: list[bytes] = []
+    for begin in range(0, length, READ_SIZE):
+        view = buffer[: min(READ_SIZE, length - begin)]
+        piece.readinto(begin, view)
+        leaves += leaves_of(view)
+    return b"".join(leaves)
 
 
 def read_through(piece: PieceStorage, length: int) -> None:
@@ -115,33 +129,6 @@ def readable(piece: PieceStorage, length: int, blocks: bytes) -> bool:
     return True
 
 
-def check(storage: TorrentStorage, geometry: Geometry, pieces: Sequence[int], hashes: Sequence[Due]) -> list[bool]:
-    """Hash pieces that are on disk, as far as they are. Answers which are right.
-
-    Raises:
-        StorageFailed: the system does not let us read. Where bytes are missing the piece is wrong.
-    """
-    buffer = memoryview(bytearray(min(READ_SIZE, geometry.piece_length)))
-    return [_check_one(storage, geometry, piece, due, buffer) for piece, due in zip(pieces, hashes, strict=True)]
-
-
-def _check_one(storage: TorrentStorage, geometry: Geometry, index: int, due: Due, buffer: memoryview) -> bool:
-    if isinstance(storage, Sparse) and not storage.present(index):
-        return False
-    piece = storage.piece(index)
-    length = geometry.length_of(index)
-    hasher = Hasher(due)
-    for begin in range(0, length, READ_SIZE):
-        view = buffer[: min(READ_SIZE, length - begin)]
-        try:
-            piece.readinto(begin, view)
-        except StorageFailed as failed:
-            if failed.errno not in (0, errno.ENOENT):
-                raise
-            return False
-        hasher.update(view)
-    return hasher.good()
-
-
-def _digest(block: memoryview) -> bytes:
-    return hashlib.sha1(block).digest()
+def _digests(view: memoryview) -> list[bytes]:
+    """The SHA-1 of each block."""
+    return [sha1(view[at : at + BLOCK_SIZE]).digest() for at in range(0, len(view), BLOCK_SIZE)]

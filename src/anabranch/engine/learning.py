@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from hashlib import sha1, sha256
 from typing import NamedTuple
 
-from anabranch.metainfo import Info, Magnet, Metainfo, MetainfoError, PieceLayers, compose, safe_name, where_found
+from anabranch.metainfo import Body, Info, Magnet, Metainfo, MetainfoError, PieceLayers, compose, safe_name, where_found
 from anabranch.model import BLOCK_SIZE, Geometry, InputRefused, Priority, TorrentError, no_pieces
-from anabranch.wire import METADATA, MetadataFetch, MetadataRequest, write_metadata
+from anabranch.wire import METADATA, Doubt, Judged, MetadataFetch, MetadataRequest, write_metadata
 
 from . import announcing, events, exchanging
 from .chatter import Chatter
@@ -50,14 +50,16 @@ def placeholder(magnet: Magnet) -> Metainfo:
     """What stands in for the metainfo of a torrent that is known by a link only: no files, no pieces."""
     names = magnet.swarm_hashes
     info = Info(
-        raw=b"",
+        body=Body(b""),
+        start=0,
+        raw_size=0,
+        hashes_at=0,
         info_hash=names[0],
         v1=magnet.v1,
         v2=magnet.v2,
         name=safe_name(magnet.name) if magnet.name else names[0].hex(),
         files=(),
         geometry=Geometry(0, BLOCK_SIZE),
-        piece_hashes=b"",
         private=False,
         source="",
         multi=True,
@@ -72,7 +74,7 @@ def placeholder(magnet: Magnet) -> Metainfo:
         created_by="",
         creation_date=None,
         warnings=magnet.warnings,
-        raw=str(magnet).encode(),
+        body=Body(str(magnet).encode()),
         layers={},
     )
 
@@ -125,8 +127,28 @@ def look(engine: Engine, torrent: TorrentState, now: float) -> None:
     for peer in fetch.convicted:
         if isinstance(peer, Peer) and torrent.swarm.peers.get(peer.address) is peer:
             engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "sent wrong metadata")
+    for doubt in fetch.doubts():
+        _have_judged(engine, torrent, doubt)
     if fetch.result is not None:
         learn(engine, torrent, fetch.result)
+
+
+def _have_judged(engine: Engine, torrent: TorrentState, doubt: Doubt) -> None:
+    """All of it has come, as somebody says: have a worker see whether it has the torrent's hash."""
+
+    def settle(judged: Judged) -> None:
+        stage, now = torrent.stage, engine.clock()
+        if isinstance(stage, Learning) and stage.fetch is not None:
+            stage.fetch.judged(doubt, judged, now)
+            look(engine, torrent, now)
+
+    def done(judged: Judged) -> None:
+        engine.network.run(settle, judged)
+
+    def failed(error: BaseException) -> None:
+        engine.network.run(_useless, engine, torrent, error)
+
+    engine.turn.outbox("judge", doubt, engine.workshop.disk.submit, doubt.judge, done, failed, torrent.owner)
 
 
 def learn(engine: Engine, torrent: TorrentState, raw: bytes) -> None:
@@ -177,7 +199,7 @@ def _have_read(engine: Engine, torrent: TorrentState, job: Callable[[], Learned]
 
     if isinstance(torrent.stage, Learning):
         torrent.stage = follow(torrent.stage, replace(torrent.stage, reading=True))
-    engine.turn.outbox("read metadata", torrent, engine.workshop.disk.submit, work, done, failed)
+    engine.turn.outbox("read metadata", torrent, engine.workshop.disk.submit, work, done, failed, torrent.owner)
 
 
 def _useless(engine: Engine, torrent: TorrentState, error: BaseException) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from anabranch.model import Address, InfoHash, PeerFault, no_pieces
 from anabranch.wire import ByteTransform, Connection, Handshake
 
-from . import availability, events, exchanging, learning, unchoking
-from .asking import ask_idle, give_back
+from . import availability, events, exchanging, learning, resting, unchoking, wanting
+from .asking import ask_everybody, ask_idle, give_back
 from .candidates import Candidate
 from .chatter import UNKNOWN_PIECES, Chatter
 from .directory import names_of
@@ -126,6 +126,9 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
     )
     torrent.swarm.peers[address] = peer
     engine.due.lively.add(torrent)
+    wanting.make_order(engine, torrent)
+    if table.missing_wanted:
+        resting.wake(engine, torrent, lambda: ask_everybody(engine, torrent, engine.clock()))
     talk.send_pieces(table.complete, table.is_seed)
     introduce(engine, peer, port=port)
     engine.tell(events.PeerConnected(torrent.info_hash, address, peer.outgoing))
@@ -170,12 +173,15 @@ def leave(engine: Engine, peer: Peer, reason: str) -> None:
     peer.serving.blocks = 0
     peer.talk.discard()
     availability.forget(engine, peer)
+    engine.turn.stop_sliced("tell pieces", peer)
     if swarm.optimistic is peer:
         swarm.optimistic = None
     unchoking.slot_freed(engine, peer, now)
     if peer.candidate is not None:
         swarm.candidates.lost(peer.candidate, now, served=bool(peer.flow.last_block or peer.flow.up.total))
-    ask_idle(engine, torrent, now)
+    if torrent in engine.due.lively:  # there is room for another
+        engine.due.lively.add(torrent)
+    engine.turn.defer("ask idle", torrent, ask_idle, engine, torrent, now)  # once, however many leave
     engine.tell(events.PeerLost(torrent.info_hash, peer.address, reason))
 
 

@@ -5,6 +5,8 @@ Network thread, within a turn.
 
 from __future__ import annotations
 
+from functools import partial
+
 from anabranch.wire import (
     METADATA,
     MetadataData,
@@ -16,7 +18,7 @@ from anabranch.wire import (
     write_metadata,
 )
 
-from . import learning
+from . import learning, resting
 from .engine import Engine
 from .stage import Learning
 from .state import Peer
@@ -47,7 +49,12 @@ def heard(engine: Engine, peer: Peer, payload: bytes, now: float) -> None:
 
 
 def _answer(engine: Engine, peer: Peer, piece: int, now: float) -> None:
-    raw, profile, talk = peer.torrent.metainfo.info.raw, peer.profile, peer.talk
+    torrent, profile, talk = peer.torrent, peer.profile, peer.talk
+    if not resting.is_awake(torrent):
+        if not resting.wake(engine, torrent, partial(_answer_late, engine, peer, piece)):
+            talk.send_extended(METADATA, write_metadata(MetadataReject(piece)))
+        return
+    raw = torrent.metainfo.info.view
     answer = metadata_slice(raw, piece)
     if isinstance(answer, MetadataData):
         if profile.ration is None:
@@ -56,3 +63,9 @@ def _answer(engine: Engine, peer: Peer, piece: int, now: float) -> None:
             answer = MetadataReject(piece)
     talk.send_extended(METADATA, write_metadata(answer))
     engine.due.touched.add(peer)
+
+
+def _answer_late(engine: Engine, peer: Peer, piece: int) -> None:
+    """The info dictionary had to be read first."""
+    if peer.torrent.swarm.peers.get(peer.address) is peer:
+        _answer(engine, peer, piece, engine.clock())

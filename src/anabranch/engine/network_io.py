@@ -27,6 +27,7 @@ from .entrance_io import Entrance
 from .handshaking import Handshaking, Secret
 from .link_io import PLAIN_SIZE, SocketLink
 from .ourselves import Ourselves
+from .state import TorrentState
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ TICK = 1.0  # seconds
 SAVE_EVERY = 30.0  # seconds between writes of totals
 _IDLE_LOOK = 0.1  # seconds between looks at peers that wait for the end game
 _LONGEST_PAD = 256  # bytes of padding in an obfuscated handshake; the protocol allows 512
+_AT_ONCE = 64  # torrents that are saved, or looked at when they close, in one turn
 _CLOSING_LOOK = 0.02  # seconds between looks at torrents that are closing
 
 
@@ -74,7 +76,7 @@ class NetworkThread:
         self._ident = 0  # only while it runs: the system gives the number of a thread that ended to another
         self._dialing_soon = False
         self._idle_timer = False
-        self._closing_timer = False
+        self._looks_at_closing = False
         self._save_at = 0.0
 
     # Any thread.
@@ -286,25 +288,43 @@ class NetworkThread:
             link.tick(now)
         if now >= self._save_at:
             self._save_at = now + SAVE_EVERY
-            for torrent in list(engine.torrents.values()):
-                if torrent.disk.dirty:
-                    self.run(saving.save, engine, torrent)
+            self._save([torrent for torrent in list(engine.torrents.values()) if torrent.disk.dirty])
+        if engine.due.unsaved:
+            with engine.turn:
+                unsaved, engine.due.unsaved = engine.due.unsaved, {}
+            self._save(list(unsaved))
         self.run(ticking.tick_client, engine)
         self._dial()
         if engine.due.closing:
             self.look_at_closing()
 
+    def _save(self, torrents: list[TorrentState]) -> None:
+        """Have these remembered, some at a time: others have their turns between."""
+        if torrents:
+            self._run_guarded(saving.save, (self.engine, torrents[:_AT_ONCE]))
+            self.loop.call_soon(self._save, torrents[_AT_ONCE:])
+
     def look_at_closing(self) -> None:
-        """Torrents that are closing are looked at until they are gone."""
-        for torrent in list(self.engine.due.closing):
-            self.run(closing.look, self.engine, torrent)
-        if self.engine.due.closing and not self._closing_timer:
-            self._closing_timer = True
-            self.loop.call_later(_CLOSING_LOOK, self._look_again)
+        """Torrents that are closing are looked at until they are gone, some at a time."""
+        if not self._looks_at_closing:
+            self._looks_at_closing = True
+            self._look_again()
 
     def _look_again(self) -> None:
-        self._closing_timer = False
-        self.look_at_closing()
+        self._look_at([torrent for torrent in list(self.engine.due.closing) if not torrent.disk.letting_go])
+
+    def _look_at(self, torrents: list[TorrentState]) -> None:
+        if torrents:
+            self._run_guarded(self._look_at_some, (torrents[:_AT_ONCE],))
+            self.loop.call_soon(self._look_at, torrents[_AT_ONCE:])
+        elif self.engine.due.closing:
+            self.loop.call_later(_CLOSING_LOOK, self._look_again)
+        else:
+            self._looks_at_closing = False
+
+    def _look_at_some(self, torrents: list[TorrentState]) -> None:
+        for torrent in torrents:
+            closing.look(self.engine, torrent)
 
 
 def _secret() -> Secret:

@@ -24,8 +24,10 @@ from .going_live import set_live
 from .jobs import readable
 from .settling import settle_checked
 from .stage import Checking, Closing, Opening, follow
-from .state import TorrentState
+from .state import Peer, TorrentState
 from .wanting import refresh_all, tell_storage
+
+_TOLD = 4096  # pieces that an early peer is told of in a turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +109,12 @@ def _start(engine: Engine, torrent: TorrentState, found: Opened) -> None:
             to_check[piece] = False
     torrent.disk.partial = {}
     table.start(found.known | ~to_check, found.complete)
-    refresh_all(engine, torrent)
+    if torrent.swarm.peers:
+        refresh_all(engine, torrent)
+    else:
+        table.disband()
     for peer in torrent.swarm.peers.values():  # those that came while only the torrent's name was known
-        peer.talk.have_many(table.complete.search(1))
-        engine.due.touched.add(peer)
+        _tell(engine, peer, table.complete.copy())
     for piece in [piece for piece in torrent.signals.of_piece if table.complete[piece]]:  # readers came before
         for waiting in torrent.signals.of_piece.pop(piece):
             engine.turn.outbox("signal", waiting, waiting.set)
@@ -124,6 +128,18 @@ def _start(engine: Engine, torrent: TorrentState, found: Opened) -> None:
         advance(engine, torrent)
     else:
         settle_checked(engine, torrent)
+
+
+def _tell(engine: Engine, peer: Peer, have: bitarray) -> None:
+    """Tell a peer that came early what we had at that time; what comes later it is told as everybody is."""
+    complete = peer.torrent.pieces.complete
+
+    def some(first: int) -> None:
+        pieces = have[first : first + _TOLD] & complete[first : first + _TOLD]
+        peer.talk.have_many(first + piece for piece in pieces.search(1))
+        engine.turn.outbox("flush", peer, peer.link.flush_soon)
+
+    engine.turn.sliced("tell pieces", peer, range(0, len(have), _TOLD), some, 1)
 
 
 def _restore(torrent: TorrentState, piece: int, bits: bytes, found: Opened) -> bool:

@@ -20,7 +20,11 @@ _PRIORITIES = tuple(Priority)
 
 
 class PieceTable:
-    """The pieces of one torrent. Every change of one piece costs O(1) or O(log n)."""
+    """The pieces of one torrent. Every change of one piece costs O(1) or O(log n).
+
+    What is needed for peers only, the request order and the numbers of copies, is made when the first one comes: most
+    torrents of a client that has thousands have nobody.
+    """
 
     def __init__(self, geometry: Geometry, draw: Callable[[int], int], *, learned: bool = True) -> None:
         count = geometry.piece_count
@@ -28,14 +32,36 @@ class PieceTable:
         self.complete: bitarray = no_pieces(count)
         self.known: bitarray = no_pieces(count)
         self.worth = bytearray(count)  # Priority of each piece
-        self.availability = array("h", bytes(2 * count))  # peers that have it beside the seeds, less seeds that lost it
         self.seeds = 0  # peers that have everything, or had it
-        self.order = PieceOrder(count, draw)
+        self.ordered = True  # False: refresh() does nothing, and the order is empty
+        self._order: PieceOrder | None = None
+        self._availability: array[int] | None = None
+        self._draw = draw
+        self._wanted_length: int | None = None
         self.begun: dict[int, PieceProgress] = {}
         self.busy: set[int] = set()  # being hashed or written
         self.complete_count = 0
         self.missing_wanted = 0
         self.learned = learned  # False: how many pieces there are is not known yet
+
+    @property
+    def order(self) -> PieceOrder:
+        """The pieces of which something may be asked for."""
+        if self._order is None:
+            self._order = PieceOrder(self.geometry.piece_count, self._draw)
+        return self._order
+
+    @property
+    def availability(self) -> array[int]:
+        """Of each piece, the peers that have it beside the seeds, less seeds that lost it."""
+        if self._availability is None:
+            self._availability = array("h", bytes(2 * self.geometry.piece_count))
+        return self._availability
+
+    def disband(self) -> None:
+        """There is nobody to be asked: keep no order until it is made anew."""
+        self.ordered = False
+        self._order = None
 
     def standing(self, piece: int) -> Standing:
         """Where in the request order the piece belongs. What readers want comes in the order of the content."""
@@ -52,10 +78,12 @@ class PieceTable:
 
     def refresh(self, piece: int) -> None:
         """Bring the request order up to date after a change of the piece."""
+        if not self.ordered:
+            return
         if self.requestable(piece):
             self.order.add(piece, self.standing(piece))
-        elif piece in self.order:
-            self.order.delete(piece)
+        elif self._order is not None and piece in self._order:
+            self._order.delete(piece)
 
     def set_worth(self, piece: int, priority: int) -> bool:
         """Change what the piece is worth. Tells whether it changed."""
@@ -63,6 +91,7 @@ class PieceTable:
         if before == priority:
             return False
         self.worth[piece] = priority
+        self._wanted_length = None
         if not self.complete[piece]:
             self.missing_wanted += bool(priority) - bool(before)
         self.refresh(piece)
@@ -97,6 +126,7 @@ class PieceTable:
     def replace_worth(self, start: int, worth: bytes | bytearray) -> None:
         """Change what neighbouring pieces are worth, at once. The request order follows by refresh() of each."""
         self.worth[start : start + len(worth)] = worth
+        self._wanted_length = None
         self._count_missing()
 
     def wanted(self) -> bitarray:
@@ -105,14 +135,21 @@ class PieceTable:
         wanted.pack(bytes(self.worth))
         return wanted
 
+    @property
+    def wanted_length(self) -> int:
+        """Length in bytes of these pieces. Worked out anew only after a change."""
+        if self._wanted_length is None:
+            self._wanted_length = length_in(self.geometry, self.wanted())
+        return self._wanted_length
+
     def _count_missing(self) -> None:
         self.missing_wanted = (self.wanted() & ~self.complete).count()
 
     def count_have(self, piece: int, step: int) -> None:
         """One more peer (or one fewer) has the piece."""
         self.availability[piece] += step
-        if piece in self.order:
-            self.order.add(piece, self.standing(piece))
+        if self._order is not None and piece in self._order:
+            self._order.add(piece, self.standing(piece))
 
     def interesting(self, has: bitarray) -> bool:
         """Whether a peer with these pieces has any that is wanted and missing. O(pieces / 64)."""

@@ -6,15 +6,20 @@ format, info hash, complete pieces, blocks of unfinished pieces, priorities, tot
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
+
 from bitarray import bitarray
 
 from anabranch.bencode import BencodeError, Value, decode, encode
 from anabranch.model import InputRefused, Priority, bitfield_from
 from anabranch.storage import SavedTorrent, SessionKey
 
+from . import resting
 from .adding import prefer
 from .directory import names_of
 from .engine import Engine
+from .stage import Closing, Dropped
 from .state import TorrentState
 
 _FORMAT = b"anabranch resume 1"
@@ -27,8 +32,9 @@ def key_of(torrent: TorrentState) -> SessionKey:
 
 def picture(torrent: TorrentState, *, stopped: bool) -> SavedTorrent:
     """What is to be remembered now. Of unfinished pieces only when it is *stopped*: later it would not be true."""
+    body = torrent.metainfo.body
     return SavedTorrent(
-        metainfo=torrent.metainfo.raw,
+        metainfo=None if torrent.disk.rest.stored is body else body.read(),
         priorities=_priorities(torrent),
         downloading_allowed=torrent.policy.download,
         uploading_allowed=torrent.policy.upload,
@@ -70,24 +76,42 @@ def partial_pieces(torrent: TorrentState) -> dict[int, bytes]:
     return partial
 
 
-def save(engine: Engine, torrent: TorrentState) -> None:
-    """Have the session store brought up to date, if it is behind."""
-    sessions, disk = engine.workshop.sessions, torrent.disk
-    if sessions is None or not disk.dirty:
+def save(engine: Engine, torrents: Iterable[TorrentState]) -> None:
+    """Have the session store brought up to date about those of the torrents of which it is behind, all at once."""
+    sessions = engine.workshop.sessions
+    due = [one for one in torrents if one.disk.dirty and not one.disk.rest.saving and not _ended(one)]
+    if sessions is None or not due:
         return
-    disk.dirty = False
-    key, saved = key_of(torrent), picture(torrent, stopped=False)
+    bodies = [torrent.metainfo.body for torrent in due]
+    pictures = [(key_of(torrent), picture(torrent, stopped=False)) for torrent in due]
+    for torrent in due:
+        torrent.disk.dirty, torrent.disk.rest.saving = False, True
 
-    def failed(error: BaseException) -> None:
-        disk.dirty = True  # the totals may be late; completion is recorded elsewhere
+    def saved() -> None:
+        for torrent, body in zip(due, bodies, strict=True):
+            torrent.disk.rest.saving = False
+            torrent.disk.rest.stored = body
+            if torrent not in engine.due.lively:
+                resting.rest(engine, torrent)
+
+    def not_saved() -> None:
+        for torrent in due:
+            torrent.disk.rest.saving = False
+            torrent.disk.dirty = True  # the totals may be late; completion is recorded elsewhere
+
+    def done(_: None) -> None:
+        engine.network.run(saved)
+
+    def failed(_: BaseException) -> None:
+        engine.network.run(not_saved)
 
     engine.turn.outbox(
-        "save", torrent, engine.workshop.record.submit, lambda: sessions.save(key, saved), _saved, failed
+        "save", pictures, engine.workshop.record.submit, partial(sessions.save_all, pictures), done, failed
     )
 
 
-def _saved(_: None) -> None:
-    return
+def _ended(torrent: TorrentState) -> bool:
+    return isinstance(torrent.stage, Closing | Dropped)
 
 
 def resume_data(torrent: TorrentState) -> bytes:

@@ -87,4 +87,4 @@ def _read_cold(engine: Engine, peer: Peer, run: RequestRun, buffer: memoryview, 
             error = StorageFailed(peer.torrent.data_path, f"unexpected {type(error).__name__}: {error}")
         engine.network.run(fail_reading, engine, peer.torrent, run.piece, error)
 
-    engine.workshop.cold.submit(read, done, failed)
+    engine.workshop.cold.submit(read, done, failed, peer.torrent.owner)

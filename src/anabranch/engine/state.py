@@ -6,13 +6,13 @@ All of it belongs to whoever holds the turn; what concerns one connection is tou
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from bitarray import bitarray
 
-from anabranch.metainfo import Metainfo, PieceLayers
+from anabranch.metainfo import Body, Metainfo, PieceLayers
 from anabranch.model import BLOCK_SIZE, Address, Closed, Geometry, InfoHash, RateMeter, StorageFailed
 from anabranch.net import Bucket
 from anabranch.picker import PieceProgress, RequestWindow
@@ -94,6 +94,7 @@ class Profile:
     ration: MetadataRation | None = None  # how much metadata it may have; None before it asked
     hashes: Bucket | None = None  # requests for hashes that are answered; None before it asked
     answering: int = 0  # hashes, of the requests that are being worked out
+    reads: Bucket | None = None  # bytes that are read to tell it hashes of blocks; None before it asked
 
 
 @dataclass(slots=True, eq=False)
@@ -160,6 +161,7 @@ class Holding:
     written: dict[int, bitarray] = field(default_factory=dict)  # piece -> blocks that are on disk
     writing: dict[int, int] = field(default_factory=dict)  # piece -> writes under way
     finishing: dict[int, PieceProgress] = field(default_factory=dict)  # being hashed
+    whole: list[PieceProgress] = field(default_factory=list)  # all in memory, to be hashed at the end of the turn
 
     @property
     def stretch_blocks(self) -> int:
@@ -182,6 +184,15 @@ class Checks:
 
 
 @dataclass(slots=True)
+class Rest:
+    """Whether the bytes of the torrent's metainfo are in memory, or rest in the session store."""
+
+    stored: Body | None = None  # what the session store has
+    waking: list[Callable[[], None]] | None = None  # what waits until they are read; None: nobody reads them
+    saving: bool = False  # what the session store shall have is on its way
+
+
+@dataclass(slots=True)
 class Disk:
     """The torrent's storage and what is under way there."""
 
@@ -199,6 +210,7 @@ class Disk:
     dirty: bool = False  # the session store is behind
     forget: bool = False  # at the end, nothing shall be remembered
     letting_go: bool = False
+    rest: Rest = field(default_factory=Rest)
 
 
 @dataclass(slots=True)
@@ -240,6 +252,11 @@ class TorrentState:
     evidence: Evidence = field(default_factory=Evidence)
     snapshot: Snapshot = field(default_factory=Snapshot)
     exchange: HashExchange | None = None  # of a torrent that has a v2 side
+
+    @property
+    def owner(self) -> tuple[Hashable, Hashable]:
+        """Whose jobs its jobs are, and the place that it shares with others: when that is slow, so are they."""
+        return self, (type(self.disk.home), self.data_path)
 
     @property
     def layers(self) -> PieceLayers | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from anabranch.model import Address, InfoHash
 
@@ -44,9 +45,10 @@ class PeerStats:
     outstanding: int
 
 
-@dataclass(frozen=True, slots=True)
-class TorrentStats:
+class TorrentStats(NamedTuple):
     """One torrent. Lengths in bytes, rates in bytes per second.
+
+    (A tuple, since it is made five times as fast as a frozen record of so many fields: there are ten thousand to make.)
 
     Args:
         info_hash: Whose numbers these are.
@@ -105,16 +107,20 @@ def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
     table, stage, swarm, totals = torrent.pieces, torrent.stage, torrent.swarm, torrent.totals
     geometry = table.geometry
     peers = list(swarm.peers.values())
-    wanted = table.wanted()
+    down = up = 0.0
+    for peer in peers:
+        down += peer.flow.down.rate(now)
+        up += peer.flow.up.rate(now)
+    failed = stage if isinstance(stage, Failed) else None
     return TorrentStats(
         info_hash=torrent.info_hash,
         name=torrent.metainfo.info.name,
         stage=type(stage).__name__.lower(),
-        error=str(stage.error) if isinstance(stage, Failed) else "",
-        final=isinstance(stage, Failed) and stage.retry_at == inf,
+        error=str(failed.error) if failed is not None else "",
+        final=failed is not None and failed.retry_at == inf,
         length=geometry.content,
-        wanted=length_in(geometry, wanted),
-        wanted_left=length_in(geometry, wanted & ~table.complete) if table.missing_wanted else 0,
+        wanted=table.wanted_length,
+        wanted_left=length_in(geometry, table.wanted() & ~table.complete) if table.missing_wanted else 0,
         pieces=geometry.piece_count,
         pieces_complete=table.complete_count,
         checked=max(1.0 - torrent.disk.checks.left / stage.total, 0.0) if isinstance(stage, Checking) else 1.0,
@@ -123,10 +129,10 @@ def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
         uploaded=totals.uploaded,
         wasted=totals.wasted,
         corrupt=totals.corrupt,
-        rate_down=sum(peer.flow.down.rate(now) for peer in peers),
-        rate_up=sum(peer.flow.up.rate(now) for peer in peers),
+        rate_down=down,
+        rate_up=up,
         peers=len(peers),
-        seeds=sum(peer.has_all for peer in peers),
+        seeds=sum([peer.has_all for peer in peers]) if peers else 0,
         half_open=swarm.dialing,
         candidates=len(swarm.candidates),
         at=now,

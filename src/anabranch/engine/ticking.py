@@ -5,7 +5,7 @@ Network thread, within a turn per torrent.
 
 from __future__ import annotations
 
-from . import exchanging, learning, recording, retrying, unchoking
+from . import exchanging, learning, recording, resting, retrying, unchoking, wanting
 from .asking import ask, ask_idle, show_interest, take_back, take_back_all
 from .checking import advance
 from .engine import Engine
@@ -23,7 +23,7 @@ IDLE_IN_NEED = 1.0  # the same, when somebody waits for memory
 def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
     """Look after one torrent. It leaves engine.due.lively when there is nothing left to look after."""
     if isinstance(torrent.stage, Dropped):
-        engine.due.lively.discard(torrent)
+        engine.due.lively.leave(torrent)
         return
     swarm, disk = torrent.swarm, torrent.disk
     if isinstance(torrent.stage, Failed):
@@ -39,6 +39,8 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
         recording.record(engine, torrent)
     if swarm.peers:
         disk.dirty = True  # the totals move
+        if torrent.pieces.missing_wanted:
+            resting.wake(engine, torrent, lambda: None)
         if now >= swarm.rechoke_at:
             unchoking.rechoke(engine, torrent, now)
         for peer in list(swarm.peers.values()):
@@ -46,9 +48,14 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
         _write_out_idle(engine, torrent, now)
     elif torrent.holding.buffers:
         _write_out_idle(engine, torrent, now)
+    if torrent not in engine.due.lively.dials and swarm.candidates.due(now, seeds_too=True):
+        engine.due.lively.add(torrent)
+    if not swarm.peers:
+        resting.rest(engine, torrent)
     quiet = not swarm.peers and not len(swarm.candidates) and not disk.unrecorded and not torrent.holding.buffers
     if quiet and isinstance(torrent.stage, Live):
-        engine.due.lively.discard(torrent)
+        engine.due.lively.leave(torrent)
+        wanting.forget_order(engine, torrent)
 
 
 def tick_client(engine: Engine) -> None:

@@ -84,7 +84,7 @@ def weigh(torrent: TorrentState, pieces: Iterable[int]) -> None:
 
 
 def refresh_all(engine: Engine, torrent: TorrentState) -> None:
-    """Bring the whole request order up to date, in slices."""
+    """Bring the whole request order up to date, in slices; not while there is nobody who could be asked."""
     torrent.worth.sweeps.clear()
     _sweep(engine, torrent, range(torrent.pieces.geometry.piece_count))
 
@@ -152,9 +152,26 @@ def tell_storage(engine: Engine, torrent: TorrentState) -> None:
     attempt(engine, torrent, lambda: storage.select(selected), settle, again, refused=ended)
 
 
+def make_order(engine: Engine, torrent: TorrentState) -> None:
+    """Somebody came who may be asked: make the request order, unless there is one."""
+    if not torrent.pieces.ordered:
+        torrent.pieces.ordered = True
+        refresh_all(engine, torrent)
+
+
+def forget_order(engine: Engine, torrent: TorrentState) -> None:
+    """There is nobody to be asked."""
+    engine.turn.stop_sliced("order", torrent)
+    torrent.worth.sweeps.clear()
+    torrent.pieces.disband()
+
+
 def _sweep(engine: Engine, torrent: TorrentState, pieces: range) -> None:
     """Have the request order follow for these pieces."""
     sweeps = torrent.worth.sweeps
+    if not torrent.pieces.ordered:
+        _wake(engine, torrent)
+        return
     sweeps.append(pieces)
     if len(sweeps) == 1:
         engine.turn.sliced("order", torrent, _swept(engine, torrent), torrent.pieces.refresh)

@@ -9,30 +9,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from io import FileIO
-from itertools import islice
-from queue import SimpleQueue
-from threading import Event
-from typing import TYPE_CHECKING
 
 from anabranch.model import VERSION
 
+from .crew_io import LOOK_EVERY, Crew, Hand, open_to_read, read_at
 from .dictionary import info_dictionary
 from .digests import RunDigests, TorrentDigests
 from .errors import CreateCancelled, MetainfoError
-from .layout import MAX_FOLDERS, VERSIONS, Layout, Run, Version, choose_piece_length, sorted_files
+from .layout import MAX_FOLDERS, VERSIONS, Extent, Layout, Run, Version, choose_piece_length, sorted_files
 from .metainfo import compose
 from .paths import printable
 from .walk_io import content_of, is_unchanged
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
-
 CREATOR = f"anabranch/{VERSION}"
-
-_BUFFER_SIZE = 1024 * 1024  # bytes, one buffer for each thread
-_MAX_THREADS = 16  # they hash 25 GB/s, faster than any disk
-_REPORT_EVERY = 0.1  # seconds, also how soon a cancellation is noticed
 
 
 def create(
@@ -120,80 +109,56 @@ class _Hasher:
     def __init__(self, paths: Sequence[str], layout: Layout) -> None:
         self._paths = paths
         self._layout = layout
-        self._buffers: SimpleQueue[memoryview] = SimpleQueue()
-        self._stop = Event()
 
     def hash_all(self, progress: Callable[[int, int], None], check: Callable[[], None]) -> TorrentDigests:
         """The hashes of all pieces. Raises MetainfoError, and whatever *check* raises."""
-        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait  # readers start faster without
-
         digests = TorrentDigests(self._layout)
-        threads = min(os.cpu_count() or 1, _MAX_THREADS)
-        for _ in range(threads):
-            self._buffers.put(memoryview(bytearray(_BUFFER_SIZE)))
-        work = self._layout.runs()
-        done, total = 0, self._layout.total
+        total = self._layout.total
         reported = time.monotonic()
-        with ThreadPoolExecutor(threads, "anabranch-create") as pool:
-            try:
-                pending = {self._submit(pool, run) for run in islice(work, 2 * threads)}
-                while pending:
-                    check()
-                    finished, pending = wait(pending, timeout=_REPORT_EVERY, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        run, hashes, roots = future.result()
-                        digests.put(run.first_piece, hashes, roots)
-                        done += sum(extent.length for extent in run.extents)
-                    pending |= {self._submit(pool, run) for run in islice(work, len(finished))}
-                    if done == total or time.monotonic() - reported >= _REPORT_EVERY:
-                        reported = time.monotonic()
-                        progress(done, total)
-            finally:
-                self._stop.set()  # after an error: the pool waits for its threads, and they for nothing
+        with Crew("anabranch-create") as crew:
+            check()
+            for come in crew.over(self._layout.runs(), self._digests):
+                check()
+                if come is not None:
+                    run, (hashes, roots) = come
+                    digests.put(run.first_piece, hashes, roots)
+                if time.monotonic() - reported >= LOOK_EVERY:
+                    reported = time.monotonic()
+                    progress(crew.through, total)
         for path, file in zip(self._paths, self._layout.files, strict=True):
             if not is_unchanged(path, file):
                 raise _changed(path)
+        progress(total, total)
         return digests
 
-    def _submit(self, pool: ThreadPoolExecutor, run: Run) -> Future[tuple[Run, bytes, bytes]]:
-        return pool.submit(self._hash_run, run)
-
-    def _hash_run(self, run: Run) -> tuple[Run, bytes, bytes]:
-        buffer = self._buffers.get()
-        try:
-            return run, *self._digests(run, buffer)
-        finally:
-            self._buffers.put(buffer)
-
-    def _digests(self, run: Run, buffer: memoryview) -> tuple[bytes, bytes]:
+    def _digests(self, run: Run, hand: Hand) -> tuple[bytes, bytes]:
+        """All hashes of a run of pieces."""
         digests = RunDigests(self._layout)
         for extent in run.extents:
             path = self._paths[extent.index]
             digests.begin(self._layout.files[extent.index].length)
             try:
-                with open(path, "rb", buffering=0) as file:
-                    file.seek(extent.begin)
-                    left = extent.length
-                    while left and not self._stop.is_set():
-                        wanted = buffer[:left]
-                        if not _fill(wanted, file):
-                            raise _changed(path)
-                        digests.feed(wanted)
-                        left -= len(wanted)
+                fd = open_to_read(path, extent.length)
+                try:
+                    _feed(digests, fd, extent, hand, path)
+                finally:
+                    os.close(fd)
             except OSError as bad:
                 raise MetainfoError(f"{path}: {bad.strerror or bad}") from bad
+            if hand.stopped:
+                break
         return digests.joined()
 
 
-def _fill(buffer: memoryview, file: FileIO) -> bool:
-    """Read until the buffer is full. Answers whether there was enough."""
-    filled = 0
-    while filled < len(buffer):
-        count = file.readinto(buffer[filled:])
-        if not count:
-            return False
-        filled += count
-    return True
+def _feed(digests: RunDigests, fd: int, extent: Extent, hand: Hand, path: str) -> None:
+    place, end = extent.begin, extent.begin + extent.length
+    while place < end and not hand.stopped:
+        view = hand.buffer[: end - place]
+        if read_at(fd, view, place) < len(view):
+            raise _changed(path)
+        digests.feed(view)
+        place += len(view)
+        hand.through += len(view)
 
 
 def _changed(path: str) -> MetainfoError:

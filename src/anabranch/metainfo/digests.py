@@ -9,9 +9,11 @@ from hashlib import sha1
 
 from anabranch.model import BLOCK_SIZE
 
+from .hashing import piece_sums
 from .info import HASH_LENGTH
 from .layout import Layout
-from .merkle import DIGEST_LENGTH, leaf, next_power_of_two, piece_root, root_of
+from .leaves import leaf_digests
+from .merkle import DIGEST_LENGTH, next_power_of_two, root_of
 
 _ZEROS = bytes(64 * 1024)
 
@@ -27,13 +29,18 @@ class PieceHashes:
 
     def feed(self, data: memoryview) -> None:
         """Take the next bytes."""
-        at = 0
-        while len(data) - at >= self._due:
-            self._digest.update(data[at : at + self._due])
-            at += self._due
+        at, length = 0, self._piece_length
+        if self._due < length and len(data) >= self._due:
+            at = self._due
+            self._digest.update(data[:at])
             self._next()
-        self._digest.update(data[at:])
-        self._due -= len(data) - at
+        if self._due == length and len(data) - at >= length:
+            whole = at + (len(data) - at) // length * length
+            self._done += piece_sums(data[at:whole], length)
+            at = whole
+        if at < len(data):
+            self._digest.update(data[at:])
+            self._due -= len(data) - at
 
     def pad(self) -> None:
         """Fill the piece in hand with zeros, if it has begun."""
@@ -63,7 +70,7 @@ class PieceRoots:
     def __init__(self, piece_length: int) -> None:
         self._widest = piece_length // BLOCK_SIZE
         self._width = self._widest  # leaves of the trees of the file in hand
-        self._leaves: list[bytes] = []
+        self._leaves = b""  # of the piece in hand, joined
         self._done: list[bytes] = []
 
     def begin(self, file_length: int) -> None:
@@ -73,10 +80,11 @@ class PieceRoots:
 
     def feed(self, data: memoryview) -> None:
         """Take the next bytes: whole blocks, but for the last of a file."""
-        for at in range(0, len(data), BLOCK_SIZE):
-            self._leaves.append(leaf(data[at : at + BLOCK_SIZE]))
-            if len(self._leaves) == self._width:
-                self._end_piece()
+        leaves = self._leaves + leaf_digests(data)
+        size = self._width * DIGEST_LENGTH
+        whole = len(leaves) // size * size
+        self._done += [root_of(leaves[at : at + size], 0, self._width) for at in range(0, whole, size)]
+        self._leaves = leaves[whole:]
 
     def joined(self) -> bytes:
         """The roots, one after the other; a piece that has begun ends here."""
@@ -85,8 +93,8 @@ class PieceRoots:
 
     def _end_piece(self) -> None:
         if self._leaves:
-            self._done.append(piece_root(self._leaves, self._width))
-            self._leaves.clear()
+            self._done.append(root_of(self._leaves, 0, self._width))
+            self._leaves = b""
 
 
 class RunDigests:

@@ -12,9 +12,11 @@ from hashlib import sha1, sha256
 from anabranch.model import BLOCK_SIZE
 
 from .errors import MetainfoError
-from .info import Info
+from .info import HASH_LENGTH, Info
 from .layers import PieceLayers
-from .merkle import piece_root
+from .merkle import leaves_of, piece_root
+
+WARM_SIZE = 512 * 1024  # bytes to read and hash at a time: they stay in a core's own cache in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,11 @@ class Hasher:
             self._left -= len(content)
             self._take(content)
 
+    @property
+    def leaves(self) -> tuple[bytes, ...]:
+        """The hashes of the blocks so far, where the piece must have a root."""
+        return tuple(self._leaves)
+
     def good(self) -> bool:
         """Whether all that came has the hashes it must have.
 
@@ -92,8 +99,9 @@ class Hasher:
             start = min(BLOCK_SIZE - self._begun_length, len(content))
             self._add(content[:start])
         whole = start + (len(content) - start) // BLOCK_SIZE * BLOCK_SIZE
-        self._leaves += [sha256(content[at : at + BLOCK_SIZE]).digest() for at in range(start, whole, BLOCK_SIZE)]
-        self._add(content[whole:])
+        self._leaves += leaves_of(content[start:whole])
+        if whole < len(content):
+            self._add(content[whole:])
 
     def _add(self, part: memoryview) -> None:
         """Add to the block that is begun; it ends when it is full, or with the content."""
@@ -106,6 +114,38 @@ class Hasher:
 
 def is_right(view: memoryview, due: Due) -> bool:
     """Whether these bytes are the piece. Raises MetainfoError: see Hasher.good()."""
+    if due.root is None:
+        return bool(due.sha1) and sha1(view, usedforsecurity=False).digest() == due.sha1
     hasher = Hasher(due)
-    hasher.update(view)
+    for at in range(0, len(view), WARM_SIZE):  # twice over bytes that are still warm
+        hasher.update(view[at : at + WARM_SIZE])
     return hasher.good()
+
+
+def are_right(view: memoryview, info: Info, layers: PieceLayers | None, pieces: range) -> list[bool]:
+    """Which of neighbouring pieces are right, from all of their bytes, one piece behind the other.
+
+    Raises:
+        MetainfoError: see Hasher.good().
+    """
+    geometry = info.geometry
+    if layers is None:
+        found = piece_sums(view, geometry.piece_length)
+        due = info.hashes_of(pieces.start, pieces.stop)
+        if found == due:
+            return [True] * len(pieces)
+        places = range(0, len(pieces) * HASH_LENGTH, HASH_LENGTH)
+        return [found[at : at + HASH_LENGTH] == due[at : at + HASH_LENGTH] for at in places]
+    right = []
+    begin = 0
+    for piece in pieces:
+        end = begin + geometry.length_of(piece)
+        right.append(is_right(view[begin:end], due_of(info, layers, piece)))
+        begin = end
+    return right
+
+
+def piece_sums(view: memoryview, piece_length: int) -> bytes:
+    """The SHA-1 of each piece that these bytes consist of, joined; the last may be short."""
+    places = range(0, len(view), piece_length)
+    return b"".join([sha1(view[at : at + piece_length], usedforsecurity=False).digest() for at in places])

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from anabranch.bencode import BencodeError, decode, decode_noted
 from anabranch.model import BLOCK_SIZE, Geometry, InfoHash, InfoHashV2
 
+from .body import Body
 from .errors import MetainfoError
 from .fields import Table, due, name_text, text_or_empty, word_for
 from .files import FileEntry, Renamed, folder_files, safe_name, single_file
@@ -32,7 +33,10 @@ class Info:
     """The checked info dictionary of one torrent.
 
     Args:
-        raw: The bencoded dictionary, byte for byte as it came.
+        body: Where its bytes are: those of a whole .torrent file, or the dictionary alone.
+        start: Where in these the dictionary begins.
+        raw_size: How many bytes it has; 0 for what stands in for a dictionary that has not come.
+        hashes_at: Where in the dictionary the SHA-1 of the first piece is; 0 for a torrent of v2 alone.
         info_hash: What we know the torrent by: v1 where there is one, else v2 cut to its length.
         v1: SHA-1 of raw; None for a torrent of v2 alone.
         v2: SHA-256 of raw; None for a torrent of v1 alone. One of the two is there.
@@ -40,7 +44,6 @@ class Info:
         files: All files in order, pad files included. In a torrent of v2 alone there are none of those: every file
             begins at a piece, and between the end of one and the next there are no bytes. Otherwise there are no gaps.
         geometry: How the content falls into pieces.
-        piece_hashes: The SHA-1 of every piece, one after the other; empty for a torrent of v2 alone.
         private: Peers come from the torrent's own trackers and from nowhere else (BEP 27).
         source: A tracker's mark that gives the torrent a hash of its own; may be empty.
         multi: The torrent is a folder, not a single file.
@@ -48,14 +51,16 @@ class Info:
             Of files the first 1,000; each file tells of itself.
     """
 
-    raw: bytes = field(repr=False, compare=False)
+    body: Body = field(repr=False, compare=False)
+    start: int = field(repr=False, compare=False)
+    raw_size: int = field(repr=False, compare=False)
+    hashes_at: int = field(repr=False, compare=False)
     info_hash: InfoHash
     v1: InfoHash | None
     v2: InfoHashV2 | None
     name: str
     files: tuple[FileEntry, ...] = field(repr=False, compare=False)
     geometry: Geometry
-    piece_hashes: bytes = field(repr=False, compare=False)
     private: bool
     source: str
     multi: bool
@@ -76,11 +81,35 @@ class Info:
             raise MetainfoError(f"{len(raw) - noted.end} bytes follow {_WHERE}")
         if not isinstance(noted.value, dict):
             raise MetainfoError(f"{_WHERE} is {word_for(noted.value)}")
-        return checked_info(bytes(raw), noted.value, canonical=not noted.warnings)
+        raw = bytes(raw)
+        return checked_info(raw, noted.value, Body(raw), 0, canonical=not noted.warnings)
+
+    @property
+    def raw(self) -> bytes:
+        """The bencoded dictionary, byte for byte as it came. Raises what the body's loader raises."""
+        return self.body.cut(self.start, self.start + self.raw_size)
+
+    @property
+    def view(self) -> memoryview:
+        """The same without a copy, for who needs a part of it."""
+        return memoryview(self.body.read())[self.start : self.start + self.raw_size]
+
+    @property
+    def piece_hashes(self) -> bytes:
+        """The SHA-1 of every piece, one after the other; empty for a torrent of v2 alone. Raises as *raw* does."""
+        return self.hashes_of(0, self.geometry.piece_count)
 
     def hash_of(self, piece: int) -> bytes:
-        """The SHA-1 that the piece's content must have: 20 bytes; empty for a torrent of v2 alone."""
-        return self.piece_hashes[piece * HASH_LENGTH : (piece + 1) * HASH_LENGTH]
+        """The SHA-1 that the piece's content must have: 20 bytes; empty for a torrent of v2 alone. Raises as *raw*."""
+        return self.hashes_of(piece, piece + 1)
+
+    def hashes_of(self, first: int, stop: int) -> bytes:
+        """The same of neighbouring pieces, [first, stop), joined."""
+        if self.v1 is None:
+            return b""
+        stop = min(stop, self.geometry.piece_count)
+        at = self.start + self.hashes_at
+        return self.body.cut(at + first * HASH_LENGTH, at + max(first, stop) * HASH_LENGTH)
 
     @property
     def swarm_hashes(self) -> tuple[InfoHash, ...]:
@@ -88,12 +117,14 @@ class Info:
         return _swarm_hashes(self.v1, self.v2)
 
 
-def checked_info(raw: bytes, table: Table, *, canonical: bool) -> Info:
+def checked_info(raw: bytes, table: Table, body: Body, start: int, *, canonical: bool) -> Info:
     """Make an Info of a dictionary and its bencoded bytes.
 
     Args:
         raw: The bytes.
         table: What they say.
+        body: The file that they are of.
+        start: Where in it they begin.
         canonical: They are known to be canonical bencode; otherwise it is found out where it matters.
 
     Raises:
@@ -108,23 +139,25 @@ def checked_info(raw: bytes, table: Table, *, canonical: bool) -> Info:
         laid = _v1_files(table, name, leaves, piece_length)
         v1 = InfoHash(sha1(raw, usedforsecurity=False).digest())
         geometry = _geometry(laid, piece_length, {})
-        piece_hashes = _piece_hashes(table, geometry)
+        hashes_at = raw.find(_piece_hashes(table, geometry))
     else:
         laid = _v2_files(name, leaves, piece_length)
         v1 = None
         geometry = _geometry(laid, piece_length, short_pieces(laid.files, piece_length))
-        piece_hashes = b""
+        hashes_at = 0
     v2 = InfoHashV2(sha256(raw).digest()) if leaves is not None else None
     private = table.get(b"private")
     return Info(
-        raw=raw,
+        body=body,
+        start=start,
+        raw_size=len(raw),
+        hashes_at=hashes_at,
         info_hash=_swarm_hashes(v1, v2)[0],
         v1=v1,
         v2=v2,
         name=laid.name,
         files=laid.files,
         geometry=geometry,
-        piece_hashes=piece_hashes,
         private=isinstance(private, int) and private != 0,
         source=text_or_empty(table, b"source"),
         multi=laid.multi,

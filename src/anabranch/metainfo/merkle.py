@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 
+from .leaves import leaf_digests
+
 DIGEST_LENGTH = 32  # bytes of SHA-256
 
 Digests = Sequence[bytes]  # 32 bytes each
 
 
-def leaf(block: bytes | bytearray | memoryview) -> bytes:
-    """The hash of one block of at most 16 KiB."""
-    return sha256(block).digest()
+def leaves_of(content: memoryview) -> list[bytes]:
+    """The hashes of the blocks that these bytes consist of; the last may be short."""
+    joined = leaf_digests(content)
+    return [joined[at : at + DIGEST_LENGTH] for at in range(0, len(joined), DIGEST_LENGTH)]
 
 
 @cache

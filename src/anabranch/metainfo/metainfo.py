@@ -7,11 +7,12 @@ Source: BEP 3, with BEP 5 (nodes), BEP 12 (announce-list), BEP 19 (url-list), BE
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from anabranch.bencode import BencodeError, Value, decode_noted, encode
 from anabranch.model import InfoHash
 
+from .body import Body
 from .errors import MetainfoError
 from .fields import Table, due, text_or_empty, word_for
 from .info import Info, checked_info
@@ -34,7 +35,7 @@ class Metainfo:
         created_by: The program that made it; may be empty.
         creation_date: Seconds since 1970, or None where it does not say.
         warnings: What was wrong with it and could be forgiven, in words.
-        raw: The whole file.
+        body: Where the bytes of the whole file are.
         layers: The piece hashes of files of several pieces in a torrent with a v2 side, joined, by the file's root.
             Peers have those that are missing (see PieceLayers).
         similar: Torrents that are likely to have files in common with this one.
@@ -49,7 +50,7 @@ class Metainfo:
     created_by: str
     creation_date: int | None
     warnings: tuple[str, ...]
-    raw: bytes = field(repr=False, compare=False)
+    body: Body = field(repr=False, compare=False)
     layers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False, compare=False)
     similar: tuple[InfoHash, ...] = ()
     collections: tuple[str, ...] = ()
@@ -73,7 +74,8 @@ class Metainfo:
             warnings.append(f"{len(data) - noted.end} bytes follow the torrent and are ignored")
         inside = due(table, b"info", dict, "the torrent file")
         start, end = noted.spans[b"info"]
-        info = checked_info(data[start:end], inside, canonical=not noted.warnings)
+        body = Body(bytes(data))
+        info = checked_info(data[start:end], inside, body, start, canonical=not noted.warnings)
         return cls(
             info=info,
             trackers=_trackers(table, warnings),
@@ -83,11 +85,26 @@ class Metainfo:
             created_by=text_or_empty(table, b"created by"),
             creation_date=_creation_date(table, warnings),
             warnings=tuple(dict.fromkeys(warnings)),
-            raw=bytes(data),
+            body=body,
             layers=_layers(table, info, warnings),
             similar=_similar([*_listed(inside, b"similar"), *_listed(table, b"similar")]),
             collections=_collections([*_listed(inside, b"collections"), *_listed(table, b"collections")]),
         )
+
+    @property
+    def raw(self) -> bytes:
+        """The whole file. Raises what the body's loader raises."""
+        return self.body.read()
+
+    def resting_on(self, body: Body) -> Metainfo:
+        """The same, with its bytes in another place."""
+        return replace(self, body=body, info=replace(self.info, body=body))
+
+    def rewritten(self, raw: bytes, layers: Mapping[bytes, bytes]) -> Metainfo:
+        """The same torrent as another file says it, which has the same info dictionary and more piece layers."""
+        body = Body(raw)
+        info = replace(self.info, body=body, start=raw.index(self.info.raw))
+        return replace(self, body=body, info=info, layers=layers)
 
 
 def compose(

@@ -23,6 +23,7 @@ _REMOVED = re.compile("[\0/\\\\\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  
 _REPLACED = re.compile("[\x01-\x1f\x7f-\x9f\ud800-\udfff]")  # controls, and bytes that are not UTF-8
 _UNDECODED = re.compile("[\ud800-\udfff]")
 _WINDOWS_ONLY = re.compile('[<>:"|?*]')
+_PLAIN = re.compile(r"[A-Za-z0-9_ .,()\[\]-]{0,199}[A-Za-z0-9_()\[\]-]")  # nothing in it has to be changed
 _DRIVE = re.compile("^([A-Za-z]):")  # "C:x" joined to a directory leaves it
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|CLOCK\$|(COM|LPT)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 
@@ -54,6 +55,8 @@ def shown(path: Sequence[str]) -> str:
 
 def clean(component: str, *, windows: bool) -> str:
     """One safe path component: never empty, at most 250 bytes, the same again when cleaned again."""
+    if _PLAIN.fullmatch(component) and not _DEVICE.match(component):
+        return component  # as most are; the same as what follows would give
     safe = _REPLACED.sub("_", _REMOVED.sub("", component))
     safe = _DRIVE.sub(r"\1_", safe)
     if windows:

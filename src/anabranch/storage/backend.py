@@ -139,6 +139,19 @@ class ReadsWarm(Protocol):
 
 
 @runtime_checkable
+class ReadsAcross(Protocol):
+    """Can read neighbouring pieces in one go."""
+
+    def read_across(self, offset: int, buffer: Room) -> None:
+        """Fill the whole buffer from *offset* in the torrent, as PieceStorage.readinto does.
+
+        Raises:
+            StorageFailed: fewer bytes are there, or the system refused; it names the file and the place.
+            ValueError: the range is not inside the torrent, or not all of it is in pieces.
+        """
+
+
+@runtime_checkable
 class Groups(Protocol):
     """Can record many pieces for the price of one."""
 

@@ -67,6 +67,7 @@ class Database:
         self._gate = os.path.join(directory, "database.lock")
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._synchronous = ""  # as it was set last
         self._inode = 0  # of the file that the connection was made to
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -95,7 +96,9 @@ class Database:
         def attempt() -> T:
             if self._connection is None:
                 raise Closed(f"{self.path} is closed")
-            self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+            if synchronous != self._synchronous:
+                self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+                self._synchronous = synchronous
             return _in_transaction(self._connection, begin, work)
 
         with self._lock:
@@ -125,6 +128,7 @@ class Database:
             connection.close()
             raise
         self._connection = connection
+        self._synchronous = ""
 
     def _make_tables(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()

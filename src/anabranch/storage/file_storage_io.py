@@ -90,10 +90,15 @@ class FileTorrent:
 
     def readinto(self, piece: int, begin: int, buffer: Room) -> None:
         """See PieceStorage."""
+        check_range(begin, memoryview(buffer).nbytes, self._geometry.length_of(piece))
+        self.read_across(self._geometry.offset_of(piece) + begin, buffer)
+
+    def read_across(self, offset: int, buffer: Room) -> None:
+        """See ReadsAcross."""
         view = memoryview(buffer).cast("B")
-        check_range(begin, len(view), self._geometry.length_of(piece))
+        check_range(offset, len(view), self._geometry.total)
         with self._losing():
-            for extent in self._map.extents(self._geometry.offset_of(piece) + begin, len(view)):
+            for extent in self._map.extents(offset, len(view)):
                 self._read(extent, view[: extent.length])
                 view = view[extent.length :]
 

@@ -161,11 +161,12 @@ class Folder:
             raise StorageFailed(self.shown(path), "is a symbolic link, these are not followed", errno.ELOOP)
 
     def _size(self, path: Path, prefix: str, above: int | None) -> int | None:
-        with self._blamed(path):
-            try:
-                found = os.stat(prefix + path[-1], dir_fd=above, follow_symlinks=False)
-            except FileNotFoundError:
-                return None
+        try:
+            found = os.stat(prefix + path[-1], dir_fd=above, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:  # as _blamed(), which costs more: this is called for every file at every start
+            raise StorageFailed(self.shown(path), error.strerror or str(error), error.errno or 0) from error
         if stat.S_ISLNK(found.st_mode):
             raise StorageFailed(self.shown(path), "is a symbolic link, these are not followed", errno.ELOOP)
         if not stat.S_ISREG(found.st_mode):

@@ -30,7 +30,8 @@ class SavedTorrent:
     """One torrent as a session left it.
 
     Args:
-        metainfo: The .torrent file's bytes, or what else the engine can start the torrent from.
+        metainfo: The .torrent file's bytes, or what else the engine can start the torrent from; None: what is
+            remembered stays (of a torrent that is remembered it is never None).
         priorities: A Priority's number for each file, 0 to 255.
         downloading_allowed: Whether data may come in.
         uploading_allowed: Whether data may go out.
@@ -40,7 +41,7 @@ class SavedTorrent:
         partial: For pieces that are not complete: bitmaps of the blocks that are on the disk.
     """
 
-    metainfo: bytes
+    metainfo: bytes | None
     priorities: tuple[int, ...]
     downloading_allowed: bool
     uploading_allowed: bool

@@ -6,7 +6,6 @@ opened; the claim ends with the process at the latest. DHT nodes and the like ar
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -57,8 +56,9 @@ class SessionStore:
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self._directory = os.path.abspath(directory)
-        self._database = Database(self._directory)
+        directory = os.path.abspath(directory)
+        self._database = Database(directory)
+        self._locks = os.path.join(os.path.realpath(directory), "locks")
 
     @property
     def warnings(self) -> list[str]:
@@ -67,65 +67,57 @@ class SessionStore:
 
     def claim(self, key: SessionKey) -> Claim:
         """Take the right to run that torrent. Raises InUse if somebody has it."""
-        path_digest = hashlib.sha256(os.fsencode(key.data_path)).hexdigest()[:16]
-        directory = os.path.join(self._directory, "locks")
-        path = os.path.join(directory, f"{key.info_hash}-{path_digest}")
-        try:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise StorageFailed.from_os(error, directory) from error
-        lock = try_lock(path)
+        name = bytes(key.info_hash) + os.fsencode(key.data_path)
+        lock = try_lock(self._locks, name)
         if lock is None:
-            pid = holder(path)
+            pid = holder(self._locks, name)
             by = "this program" if pid == os.getpid() else f"process {pid}" if pid else "another process"
             raise InUse(f"torrent {key.info_hash} in {key.data_path} is in use by {by}")
         return Claim(key, lock)
 
     def save(self, key: SessionKey, saved: SavedTorrent) -> None:
         """Remember a torrent as it is now, its partial pieces included, instead of what was remembered."""
+        self.save_all([(key, saved)])
+
+    def save_all(self, every: Sequence[tuple[SessionKey, SavedTorrent]]) -> None:
+        """Remember several torrents as they are now, all of them or (on an error) none."""
 
         def work(database: sqlite3.Connection) -> None:
-            row = (
-                bytes(saved.priorities), saved.downloading_allowed, saved.uploading_allowed,
-                saved.uploaded, saved.downloaded, saved.added,
-            )  # fmt: skip
-            database.execute("INSERT OR REPLACE INTO torrents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*of, *row))
-            database.execute("INSERT OR IGNORE INTO metainfo VALUES (?, ?, ?)", (*of, saved.metainfo))
-            changed = f"UPDATE metainfo SET body = ? {_WHERE} AND body <> ?"
-            database.execute(changed, (saved.metainfo, *of, saved.metainfo))
-            database.execute(f"DELETE FROM partial {_WHERE}", of)
-            rows = [(*of, piece, bytes(blocks)) for piece, blocks in saved.partial.items()]
-            database.executemany("INSERT INTO partial VALUES (?, ?, ?, ?)", rows)
+            for key, saved in every:
+                _save(database, _columns(key), saved)
 
-        of = _columns(key)
         self._database.write(work)
 
     def load(self, key: SessionKey) -> SavedTorrent | None:
         """What is remembered of a torrent; its partial pieces stay remembered."""
+        return self.load_all([key])[0]
 
-        def work(database: sqlite3.Connection) -> SavedTorrent | None:
-            row = database.execute(f"SELECT * FROM torrents {_WHERE}", of).fetchone()
-            body = database.execute(f"SELECT body FROM metainfo {_WHERE}", of).fetchone()
-            if row is None or body is None:
-                return None
-            priorities, down, up, uploaded, downloaded, added = row[2:]
-            partial = _partial(database, of)
-            return SavedTorrent(
-                body[0], tuple(priorities), bool(down), bool(up), uploaded, downloaded, added, partial
-            )  # fmt: skip
+    def load_all(self, keys: Sequence[SessionKey]) -> list[SavedTorrent | None]:
+        """What is remembered of several torrents."""
+        return self._database.read(lambda database: [_load(database, _columns(key)) for key in keys])
 
-        of = _columns(key)
-        return self._database.read(work)
+    def metainfo(self, key: SessionKey) -> bytes:
+        """The .torrent file's bytes. Raises StorageFailed also where they are not remembered any more."""
 
-    def take_partial(self, key: SessionKey) -> dict[int, bytes]:
-        """The partial pieces of a torrent, forgotten in the same step: once blocks are written they are stale."""
+        def work(database: sqlite3.Connection) -> bytes | None:
+            row = database.execute(f"SELECT body FROM metainfo {_WHERE}", _columns(key)).fetchone()
+            return row[0] if row is not None else None
 
-        def work(database: sqlite3.Connection) -> dict[int, bytes]:
-            found = _partial(database, of)
-            database.execute(f"DELETE FROM partial {_WHERE}", of)
+        body = self._database.read(work)
+        if body is None:
+            raise StorageFailed(self._database.path, f"torrent {key.info_hash} is not remembered any more")
+        return body
+
+    def take_partial(self, keys: Sequence[SessionKey]) -> list[dict[int, bytes]]:
+        """The partial pieces of torrents, forgotten in the same step: once blocks are written they are stale."""
+
+        def work(database: sqlite3.Connection) -> list[dict[int, bytes]]:
+            found = [_partial(database, _columns(key)) for key in keys]
+            for key, partial in zip(keys, found, strict=True):
+                if partial:
+                    database.execute(f"DELETE FROM partial {_WHERE}", _columns(key))
             return found
 
-        of = _columns(key)
         return self._database.write(work, takes_back=True)
 
     def forget(self, key: SessionKey) -> None:
@@ -210,6 +202,31 @@ class SqliteCompletion:
 
 def _columns(key: SessionKey) -> tuple[bytes, bytes]:
     return bytes(key.info_hash), os.fsencode(key.data_path)
+
+
+def _save(database: sqlite3.Connection, of: tuple[bytes, bytes], saved: SavedTorrent) -> None:
+    row = (
+        bytes(saved.priorities), saved.downloading_allowed, saved.uploading_allowed,
+        saved.uploaded, saved.downloaded, saved.added,
+    )  # fmt: skip
+    database.execute("INSERT OR REPLACE INTO torrents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*of, *row))
+    if saved.metainfo is not None:
+        database.execute("INSERT OR IGNORE INTO metainfo VALUES (?, ?, ?)", (*of, saved.metainfo))
+        changed = f"UPDATE metainfo SET body = ? {_WHERE} AND body <> ?"
+        database.execute(changed, (saved.metainfo, *of, saved.metainfo))
+    database.execute(f"DELETE FROM partial {_WHERE}", of)
+    rows = [(*of, piece, bytes(blocks)) for piece, blocks in saved.partial.items()]
+    database.executemany("INSERT INTO partial VALUES (?, ?, ?, ?)", rows)
+
+
+def _load(database: sqlite3.Connection, of: tuple[bytes, bytes]) -> SavedTorrent | None:
+    row = database.execute(f"SELECT * FROM torrents {_WHERE}", of).fetchone()
+    body = database.execute(f"SELECT body FROM metainfo {_WHERE}", of).fetchone()
+    if row is None or body is None:
+        return None
+    priorities, down, up, uploaded, downloaded, added = row[2:]
+    partial = _partial(database, of)
+    return SavedTorrent(body[0], tuple(priorities), bool(down), bool(up), uploaded, downloaded, added, partial)
 
 
 def _partial(database: sqlite3.Connection, of: tuple[bytes, bytes]) -> dict[int, bytes]:
