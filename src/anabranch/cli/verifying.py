@@ -9,12 +9,27 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 
-from anabranch.metainfo import FileEntry, Hasher, Info, PieceLayers, due_of, load, printable, where_found
+from anabranch.metainfo import (
+    STRETCH_SIZE,
+    WARM_SIZE,
+    Crew,
+    FileEntry,
+    Hand,
+    Hasher,
+    Info,
+    PieceLayers,
+    are_right,
+    due_of,
+    load,
+    open_to_read,
+    printable,
+    read_at,
+    where_found,
+)
 from anabranch.model import InputRefused
 
 from . import words
@@ -22,8 +37,7 @@ from .interrupt import INTERRUPTED, Interrupt
 from .meter import Meter
 from .options import check_source
 
-_READ_SIZE = 1024 * 1024  # bytes
-_JOB_SIZE = 8 * 1024 * 1024  # bytes that one thread takes at a time; at least one piece
+_ZEROS = memoryview(bytes(WARM_SIZE))
 _ENDING = ".part"  # what a download calls a file that is not complete
 
 
@@ -36,13 +50,51 @@ class Found:
     fault: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wrong:
-    """A piece that is not right, and why: its place, or the system's words."""
+class Subject:
+    """What is verified: a torrent, the hashes of its v2 side, and where its files are."""
 
-    piece: int
-    reason: str
-    missing: bool  # for want of a file or its end, which is said of the file
+    def __init__(self, info: Info, layers: PieceLayers | None, found: Sequence[Found]) -> None:
+        self.info = info
+        self.layers = layers
+        self.found = found
+        self._files = [file for file in info.files if file.length]
+        self._starts = [file.offset for file in self._files]
+
+    def extents(self, offset: int, length: int) -> Iterator[tuple[FileEntry, int, int]]:
+        """Where so many bytes are: files, each with a place in it and a length. A gap between two has no bytes."""
+        at = bisect_right(self._starts, offset) - 1
+        place = offset - self._starts[at]
+        while length:
+            file = self._files[at]
+            run = min(length, file.length - place)
+            yield file, place, run
+            length -= run
+            place = 0
+            at += 1
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is not right.
+
+    Attributes:
+        wrong: Pieces of other content.
+        missing: Pieces for want of a file or its end.
+        unreadable: Pieces that the system does not give.
+        faults: By the file's number, what is in the way there, in words.
+    """
+
+    wrong: list[int] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
+    unreadable: list[int] = field(default_factory=list)
+    faults: dict[int, str] = field(default_factory=dict)
+
+    def add(self, others: Findings) -> None:
+        """Take in those of another stretch."""
+        self.wrong += others.wrong
+        self.missing += others.missing
+        self.unreadable += others.unreadable
+        self.faults = others.faults | self.faults
 
 
 def verify(source: str, data_dir: str, quiet: bool) -> int:
@@ -57,28 +109,23 @@ def verify(source: str, data_dir: str, quiet: bool) -> int:
         raise InputRefused(f"{data_dir}: not a directory")
     info = where_found(info, data_dir)
     found = [look_for(data_dir, info, file) for file in info.files]
-    geometry = info.geometry
-    wrong: list[Wrong] = []
-    done = 0
+    count = info.geometry.piece_count
+    subject = Subject(info, layers, found)
+    most = max(1, STRETCH_SIZE // info.geometry.piece_length)
+    stretches = (range(first, min(first + most, count)) for first in range(0, count, most))
+    findings = Findings()
     meter = Meter("verifying", quiet)
-    with Interrupt() as interrupt, ThreadPoolExecutor(os.cpu_count() or 1, "anabranch-verify") as pool:
-        most = max(1, _JOB_SIZE // geometry.piece_length)
-        jobs = (range(first, min(first + most, geometry.piece_count)) for first in range(0, geometry.piece_count, most))
-        pending = {pool.submit(check, info, layers, found, job) for job in islice(jobs, 2 * (os.cpu_count() or 1))}
-        while pending and not interrupt.seen:
-            finished, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
-            for future in finished:
-                hashed, bad = future.result()
-                done += hashed
-                wrong += bad
-            pending |= {pool.submit(check, info, layers, found, job) for job in islice(jobs, len(finished))}
-            meter.update(done, geometry.content)
-        for future in pending:
-            future.cancel()
+    with Interrupt() as interrupt, Crew("anabranch-verify") as crew:
+        for come in crew.over(stretches, lambda pieces, hand: check(subject, pieces, hand)):
+            if interrupt.seen:
+                break
+            if come is not None:
+                findings.add(come[1])
+            meter.update(crew.through, info.geometry.content)
         meter.clear()
         if interrupt.seen:
             return INTERRUPTED
-    return _report(info, found, sorted(wrong, key=lambda one: one.piece), quiet)
+    return _report(subject, findings, quiet)
 
 
 def look_for(data_dir: str, info: Info, file: FileEntry) -> Found:
@@ -106,70 +153,102 @@ def look_for(data_dir: str, info: Info, file: FileEntry) -> Found:
     return Found(path, 0, fault)
 
 
-def check(info: Info, layers: PieceLayers | None, found: Sequence[Found], pieces: range) -> tuple[int, list[Wrong]]:
-    """Hash some pieces: how many bytes they have, and those that are not right."""
-    geometry = info.geometry
-    buffer = memoryview(bytearray(min(_READ_SIZE, geometry.piece_length)))
-    wrong = []
-    files = _Files(info, found)
+def check(subject: Subject, pieces: range, hand: Hand) -> Findings:
+    """Hash some neighbouring pieces."""
+    findings = Findings()
+    content = _Content(subject, findings.faults)
+    at_once = len(hand.buffer) // subject.info.geometry.piece_length
     try:
-        for piece in pieces:
-            hasher = Hasher(due_of(info, layers, piece))
-            try:
-                for part in files.read(geometry.offset_of(piece), geometry.length_of(piece), buffer):
-                    hasher.update(part)
-            except _Lacking as lack:
-                wrong.append(Wrong(piece, str(lack), missing=True))
-                continue
-            except OSError as error:
-                wrong.append(Wrong(piece, f"{error.filename}: {error.strerror or error}", missing=False))
-                continue
-            if not hasher.good():
-                wrong.append(Wrong(piece, files.place(geometry.offset_of(piece), geometry.length_of(piece)), False))
+        for first in range(pieces.start, pieces.stop, at_once or 1):
+            if hand.stopped:
+                break
+            if at_once:
+                _check_some(subject, content, range(first, min(first + at_once, pieces.stop)), hand, findings)
+            else:
+                _check_one(subject, content, first, hand, findings)
     finally:
-        files.close()
-    return sum(map(geometry.length_of, pieces)), wrong
+        content.close()
+    return findings
 
 
-class _Lacking(Exception):  # does not leave this file
-    """A file is not there, or ends too early."""
+def _check_some(subject: Subject, content: _Content, pieces: range, hand: Hand, findings: Findings) -> None:
+    """Hash pieces that the buffer has room for."""
+    geometry = subject.info.geometry
+    size = sum(map(geometry.length_of, pieces))
+    try:
+        content.read(geometry.offset_of(pieces.start), hand.buffer[:size])
+    except _Lacking as lack:
+        if len(pieces) == 1:
+            (findings.missing if lack.missing else findings.unreadable).append(pieces.start)
+            hand.through += size
+            return
+        for piece in pieces:
+            _check_some(subject, content, range(piece, piece + 1), hand, findings)
+        return
+    right = are_right(hand.buffer[:size], subject.info, subject.layers, pieces)
+    if not all(right):
+        findings.wrong += [piece for piece, good in zip(pieces, right, strict=True) if not good]
+    hand.through += size
 
 
-class _Files:
-    """The content of a torrent, read from the files it lies in, with one of them open at a time."""
+def _check_one(subject: Subject, content: _Content, piece: int, hand: Hand, findings: Findings) -> None:
+    """Hash a piece that is longer than the buffer."""
+    geometry = subject.info.geometry
+    offset, length = geometry.offset_of(piece), geometry.length_of(piece)
+    hasher = Hasher(due_of(subject.info, subject.layers, piece))
+    for begin in range(0, length, len(hand.buffer)):
+        if hand.stopped:
+            return
+        view = hand.buffer[: length - begin]
+        try:
+            content.read(offset + begin, view)
+        except _Lacking as lack:
+            (findings.missing if lack.missing else findings.unreadable).append(piece)
+            hand.through += length - begin
+            return
+        hasher.update(view)
+        hand.through += len(view)
+    if not hasher.good():
+        findings.wrong.append(piece)
 
-    def __init__(self, info: Info, found: Sequence[Found]) -> None:
-        self._files = [file for file in info.files if file.length]
-        self._starts = [file.offset for file in self._files]
-        self._found = found
+
+class _Lacking(Exception):
+    """Bytes cannot be had: a file is *missing*, or ends too early; or the system does not give them."""
+
+    def __init__(self, *, missing: bool) -> None:
+        super().__init__()
+        self.missing = missing
+
+
+class _Content:
+    """The content of a torrent, read from the files it lies in, with one of them open at a time.
+
+    What is in the way is noted in *faults*, by the file's number, unless it was known before.
+    """
+
+    def __init__(self, subject: Subject, faults: dict[int, str]) -> None:
+        self._subject = subject
+        self._faults = faults
         self._open = -1
         self._fd = -1
+        self._closed_to_us: dict[int, bool] = {}  # files that did not open, and whether they are missing
 
-    def read(self, offset: int, length: int, buffer: memoryview) -> Iterator[memoryview]:
-        """The bytes of [offset, offset + length), in the buffer, part by part. Raises OSError and _Lacking."""
-        for file, place, count in self._extents(offset, length):
+    def read(self, offset: int, view: memoryview) -> None:
+        """Fill the view from *offset* on; where there is nothing between two files it goes on in the next."""
+        for file, place, length in self._subject.extents(offset, len(view)):
+            part, view = view[:length], view[length:]
             if file.pad:
-                yield memoryview(bytes(count))
+                part[:] = _ZEROS[:length]
                 continue
             if file.index != self._open:
                 self._switch(file)
-            while count:
-                got = os.preadv(self._fd, [buffer[:count]], place) if hasattr(os, "preadv") else -1
-                if got < 0:
-                    os.lseek(self._fd, place, os.SEEK_SET)
-                    data = os.read(self._fd, min(count, len(buffer)))
-                    got = len(data)
-                    buffer[:got] = data
-                if not got:
-                    raise _Lacking(self._found[file.index].path)
-                yield buffer[:got]
-                place += got
-                count -= got
-
-    def place(self, offset: int, length: int) -> str:
-        """The files that hold a range, in words."""
-        held = [f"{_shown(file)} offset {place}" for file, place, _ in self._extents(offset, length)]
-        return ", ".join(held[:3]) + (f" and {len(held) - 3} more files" if len(held) > 3 else "")
+            try:
+                got = read_at(self._fd, part, place)
+                if got < length:
+                    size = os.fstat(self._fd).st_size
+                    raise self._lacking(file, f"only {min(size, place + got)} of {file.length} bytes", missing=True)
+            except OSError as error:
+                raise self._lacking(file, f"{error.strerror or error} at offset {place}", missing=False) from None
 
     def close(self) -> None:
         """Let go of the open file."""
@@ -179,46 +258,60 @@ class _Files:
 
     def _switch(self, file: FileEntry) -> None:
         self.close()
-        found = self._found[file.index]
-        if not found.length:
-            raise _Lacking(found.path)
+        found = self._subject.found[file.index]
+        known = self._closed_to_us.get(file.index, True if not found.length else None)
+        if known is not None:
+            raise _Lacking(missing=known)
         try:
-            self._fd = os.open(found.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        except FileNotFoundError:
-            raise _Lacking(found.path) from None
+            self._fd = open_to_read(found.path, file.length)
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            self._closed_to_us[file.index] = missing
+            reason = "missing" if missing else error.strerror or str(error)
+            raise self._lacking(file, reason, missing=missing) from None
         self._open = file.index
 
-    def _extents(self, offset: int, length: int) -> Iterator[tuple[FileEntry, int, int]]:
-        end = offset + length
-        at = bisect_right(self._starts, offset) - 1
-        while offset < end:
-            file = self._files[at]
-            place = offset - file.offset
-            count = min(end - offset, file.length - place)
-            yield file, place, count
-            offset += count
-            at += 1
+    def _lacking(self, file: FileEntry, reason: str, *, missing: bool) -> _Lacking:
+        if not self._subject.found[file.index].fault:
+            self._faults.setdefault(file.index, reason)
+        return _Lacking(missing=missing)
 
 
 def _shown(file: FileEntry) -> str:
     return printable("/".join(file.path))
 
 
-def _report(info: Info, found: Sequence[Found], wrong: Sequence[Wrong], quiet: bool) -> int:
-    faulty = [(file, where) for file, where in zip(info.files, found, strict=True) if where.fault]
+def _report(subject: Subject, findings: Findings, quiet: bool) -> int:
+    info = subject.info
+    faults = {number: where.fault for number, where in enumerate(subject.found) if where.fault} | findings.faults
     if not quiet:
-        for file, where in faulty:
-            print(f"{_shown(file)}: {where.fault}")
-        for one in wrong:
-            if not one.missing:
-                print(f"piece {one.piece} is wrong ({one.reason})")
-    missing = sum(one.missing for one in wrong)
+        _tell_faults(info, faults)
+        _tell_wrong(subject, sorted(findings.wrong))
     total = info.geometry.piece_count
-    verdict = f"{info.name}: {total - len(wrong)} of {words.counted(total, 'piece')} are right"
-    if wrong:
-        verdict += f", {len(wrong) - missing} wrong, {missing} missing"
-    if not wrong and not faulty:
+    wrong, missing, unreadable = map(len, (findings.wrong, findings.missing, findings.unreadable))
+    verdict = f"{info.name}: {total - wrong - missing - unreadable} of {words.counted(total, 'piece')} are right"
+    if wrong or missing or unreadable:
+        verdict += f", {wrong} wrong, {missing} missing" + (f", {unreadable} unreadable" if unreadable else "")
+    elif not faults:
         if not quiet:
             print(verdict)
         return 0
     raise InputRefused(verdict)
+
+
+def _tell_faults(info: Info, faults: Mapping[int, str]) -> None:
+    for number, fault in sorted(faults.items()):
+        print(f"{_shown(info.files[number])}: {fault}")
+
+
+def _tell_wrong(subject: Subject, wrong: Iterable[int]) -> None:
+    """A line for each run of pieces."""
+    geometry = subject.info.geometry
+    for _, group in groupby(enumerate(wrong), key=lambda numbered: numbered[1] - numbered[0]):
+        run = [piece for _, piece in group]
+        length = sum(map(geometry.length_of, run))
+        extents = subject.extents(geometry.offset_of(run[0]), length)
+        held = [f"{_shown(file)} offset {place}" for file, place, _ in extents]
+        places = ", ".join(held[:3]) + (f" and {len(held) - 3} more files" if len(held) > 3 else "")
+        which = f"piece {run[0]} is" if len(run) == 1 else f"pieces {run[0]} to {run[-1]} are"
+        print(f"{which} wrong ({places})")
