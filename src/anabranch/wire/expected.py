@@ -48,9 +48,9 @@ class Run:
     def rear(self, at: int) -> Run:
         """A run of the blocks from *at* on."""
         rear = Run.__new__(Run)
-        for name in Run.__slots__:
-            setattr(rear, name, getattr(self, name))
-        rear.at = at
+        rear.piece, rear.begin, rear.block, rear.token = self.piece, self.begin, self.block, self.token
+        rear.views, rear.headers = self.views, self.headers
+        rear.at, rear.end = at, self.end
         return rear
 
     def begin_of(self, block: int) -> int:
