@@ -2,10 +2,10 @@
 
 Peers answer in the order in which they were asked, so the next bytes are foreseeable: a header of 13 bytes, a block,
 a header, a block. The owner gives the list from offer() to the system to receive into, then says with take() how many
-bytes came. Where a header is not the foreseen one, all from there on may have been received to the wrong place, and
-is copied out. Blocks that are as long as those foreseen are looked at one by one: a peer that reads its disk in
-several threads swaps neighbours (libtorrent one in five), and what comes behind them is in its place again. Anything
-else goes the plain way (inbound.py), which is also the oracle of this file's property test.
+bytes came. Where a header is not the foreseen one, what follows was received to the wrong place. Mostly it is a block
+as long as that foreseen, since a peer that reads its disk in several threads swaps neighbours (libtorrent one in
+five): it is moved to its place, and what comes behind is where it belongs again. Anything else is copied out and goes
+the plain way (inbound.py), which is also the oracle of this file's property test.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SPARE: list[bytearray] = []
 class Landing:
     """Foresees the stream of one peer. Between offer() and take() nothing may be asked for or withdrawn."""
 
-    __slots__ = ("_area", "_blocks", "_expected", "_inbound", "_offered", "_slots", "_transform")
+    __slots__ = ("_area", "_blocks", "_cut", "_expected", "_inbound", "_offered", "_slots", "_transform")
 
     def __init__(self, inbound: Inbound, expected: Expected, transform: ByteTransform | None) -> None:
         self._inbound = inbound
@@ -38,12 +38,14 @@ class Landing:
         self._transform = transform
         self._blocks = _FEW_BLOCKS
         self._offered: list[memoryview] = []
+        self._cut: memoryview | None = None  # of which a part was offered, as the last
         self._area = bytearray()
         self._slots: list[memoryview] = []  # of the area, 13 bytes each: where the headers are received
 
     def offer(self, limit: int) -> list[memoryview]:
         """Where the next bytes belong, at most *limit* of them; empty when the plain way is better."""
         self._offered = offered = []
+        self._cut = None
         filling = self._inbound.filling
         inbox = self._inbound.inbox
         runs = self._expected.runs
@@ -74,6 +76,7 @@ class Landing:
             size -= len(offered[-1])
             last = offered.pop()
             if size < limit:
+                self._cut = last
                 offered.append(last[: limit - size])
                 size = limit
         return offered
@@ -119,7 +122,7 @@ class Landing:
         """*offered* begins with slot 0, or with what was missing of it; *left* counts from the start of slot 0."""
         slot, left = self._in_place(offered, 0, left, events, foreseen=True)
         if left:
-            self._misplaced(offered, slot, left, events)
+            self._sort_out(offered, slot, left, events)
 
     def _in_place(
         self, offered: list[memoryview], slot: int, left: int, events: list[Event], *, foreseen: bool
@@ -173,8 +176,36 @@ class Landing:
         self._inbound.filling = filling
         self._expected.arrived(1)
 
-    def _misplaced(self, offered: list[memoryview], slot: int, left: int, events: list[Event]) -> None:
-        """From this slot on the bytes are not what was foreseen: copy them out, since their places are needed."""
+    def _sort_out(self, offered: list[memoryview], slot: int, left: int, events: list[Event]) -> None:
+        """From this slot on the bytes are not what was foreseen: move blocks to their places."""
+        slots = {id(view): number for number, view in enumerate(offered[1::2])}
+        if self._cut is not None:
+            slots[id(self._cut)] = (len(offered) - 1) // 2
+        saved: dict[int, bytes] = {}  # what came to places that have been filled with others since
+        while left:
+            found = None
+            size = HEADER + len(offered[2 * slot + 1]) if 2 * slot + 1 < len(offered) else 0
+            if HEADER < size <= left:
+                length, kind, piece, begin = BLOCK_HEADER.unpack_from(self._area, HEADER * slot)
+                if kind == BLOCK and length == size - 4:
+                    found = self._expected.take(piece, begin, size - HEADER)
+            if found is None:
+                self._go_plain(offered, slot, left, saved, events)
+                return
+            view, token = found
+            came = saved.pop(slot, offered[2 * slot + 1])
+            if came is not view:
+                other = slots.get(id(view), slot)
+                if other > slot:
+                    saved[other] = bytes(view)
+                view[:] = came
+            add_run(events, BlocksLanded, piece, begin, size - HEADER, token)
+            slot, left = self._in_place(offered, slot + 1, left - size, events, foreseen=False)
+
+    def _go_plain(
+        self, offered: list[memoryview], slot: int, left: int, saved: dict[int, bytes], events: list[Event]
+    ) -> None:
+        """Copy all out from this slot on, since the places are needed, and have it read the plain way."""
         try:
             spare = _SPARE.pop()
         except IndexError:
@@ -184,33 +215,16 @@ class Landing:
         copy = memoryview(spare)[:left]
         copy[:HEADER] = self._slots[slot][:left]
         at = HEADER
-        for view in offered[2 * slot + 1 :]:
+        for number, view in enumerate(offered[2 * slot + 1 :], 2 * slot + 1):
             if at >= left:
                 break
-            copy[at : at + len(view)] = view[: left - at]
+            came = saved.get(number // 2, view) if number % 2 else view
+            copy[at : at + len(view)] = came[: min(len(view), left - at)]
             at += len(view)
         try:
-            self._sort_out(offered, slot, copy, events)
+            self._inbound.feed(copy, events)
         finally:
             _SPARE.append(spare)
-
-    def _sort_out(self, offered: list[memoryview], slot: int, copy: memoryview, events: list[Event]) -> None:
-        """Block by block, as long as they are as long as those foreseen; *copy* has the bytes from this slot on."""
-        while copy:
-            found = None
-            size = HEADER + len(offered[2 * slot + 1]) if 2 * slot + 1 < len(offered) else 0
-            if HEADER < size <= len(copy):
-                length, kind, piece, begin = BLOCK_HEADER.unpack_from(copy)
-                if kind == BLOCK and length == size - 4:
-                    found = self._expected.take(piece, begin, size - HEADER)
-            if found is None:
-                self._inbound.feed(copy, events)
-                return
-            view, token = found
-            view[:] = copy[HEADER:size]
-            add_run(events, BlocksLanded, piece, begin, size - HEADER, token)
-            slot, left = self._in_place(offered, slot + 1, len(copy) - size, events, foreseen=False)
-            copy = copy[len(copy) - left :]
 
     def _pace(self, count: int) -> None:
         """Foresee about twice as much as came the last time."""
