@@ -11,15 +11,23 @@ from anabranch.engine.jobs import (
     READ_SIZE,
     Part,
     Verdict,
+    Whole,
     finish_in_parts,
     finish_whole,
     read_leaves,
     read_through,
     write_parts,
 )
-from anabranch.metainfo import PieceLayers, due_of, leaves_of
+from anabranch.metainfo import Due, PieceLayers, due_of, leaves_of
 from anabranch.model import BLOCK_SIZE, StorageFailed
+from anabranch.storage import TorrentStorage
 from engine.samples import PlainStorage, modern, sample
+
+
+def finished(storage: TorrentStorage, piece: int, view: memoryview, due: Due, *, testify: bool = False) -> Verdict:
+    """What becomes of one piece."""
+    [verdict] = finish_whole(storage, [Whole(piece, view, due, testify)])
+    return verdict
 
 
 def test_no_worker_can_wait_for_the_engine() -> None:
@@ -38,12 +46,26 @@ def test_a_whole_piece_is_written_when_its_hash_is_right() -> None:
     storage = home.open(content.metainfo.info, content.info_hash)
     view = memoryview(bytearray(content.of_piece(1)))
     due = due_of(content.metainfo.info, None, 1)
-    assert finish_whole(storage.piece(1), view, due, False).good
+    assert finished(storage, 1, view, due).good
     assert home.data[1] == content.of_piece(1)
     view[5] ^= 1
     home.data.clear()
-    assert not finish_whole(storage.piece(1), view, due, False).good
+    assert not finished(storage, 1, view, due).good
     assert not home.data
+
+
+def test_several_pieces_are_judged_each_by_itself() -> None:
+    """Also where they are hashed together: the wrong one among them is not written, the others are."""
+    content = sample(pieces=5, blocks=2, cut=7)
+    home = PlainStorage()
+    storage = home.open(content.metainfo.info, content.info_hash)
+    data = [bytearray(content.of_piece(piece)) for piece in range(5)]
+    data[1][0] ^= 1
+    work = [
+        Whole(piece, memoryview(data[piece]), due_of(content.metainfo.info, None, piece), False) for piece in range(5)
+    ]
+    assert [verdict.good for verdict in finish_whole(storage, work)] == [True, False, True, True, True]
+    assert home.data == {piece: content.of_piece(piece) for piece in (0, 2, 3, 4)}
 
 
 @pytest.mark.parametrize("good", [True, False])
@@ -56,8 +78,8 @@ def test_the_digests_of_the_blocks_are_given_where_somebody_may_have_to_answer(g
         data[0] ^= 1
     due = due_of(content.metainfo.info, None, 0)
     blocks = tuple(sha1(data[at : at + BLOCK_SIZE]).digest() for at in range(0, len(data), BLOCK_SIZE))
-    assert finish_whole(storage.piece(0), memoryview(data), due, True).digests == blocks
-    assert finish_whole(storage.piece(0), memoryview(data), due, False).digests == (() if good else blocks)
+    assert finished(storage, 0, memoryview(data), due, testify=True).digests == blocks
+    assert finished(storage, 0, memoryview(data), due).digests == (() if good else blocks)
 
 
 @pytest.mark.parametrize("kind", ["v2", "hybrid"])
@@ -67,10 +89,10 @@ def test_of_a_wrong_piece_the_v2_hashes_of_its_blocks_are_told(kind: str) -> Non
     due = due_of(content.metainfo.info, PieceLayers(content.metainfo.info, {}), 0)
     storage = PlainStorage().open(content.metainfo.info, content.info_hash)
     data = bytearray(content.of_piece(0))
-    assert finish_whole(storage.piece(0), memoryview(data), due, False) == Verdict(True)
+    assert finished(storage, 0, memoryview(data), due) == Verdict(True)
     data[BLOCK_SIZE] ^= 1
     leaves = tuple(leaves_of(memoryview(data)[: due.content]))
-    whole = finish_whole(storage.piece(0), memoryview(data), due, False)
+    whole = finished(storage, 0, memoryview(data), due)
     parts = finish_in_parts(storage.piece(0), [Part(0, memoryview(data))], len(data), due)
     assert whole == parts
     assert not whole.good

@@ -113,10 +113,10 @@ def test_a_disk_or_hasher_that_hangs_slows_its_own_torrent_only(
         info = Metainfo.parse(wares.torrents[0]).info
         dues = {due_of(info, None, piece) for piece in range(info.geometry.piece_count)}
 
-        def slow(view: memoryview, due: Any) -> bool:
+        def slow(view: memoryview, due: Any, digest: bytes) -> bool:
             if due in dues:
                 disk.come("hash")
-            return is_right(view, due)
+            return is_right(view, due, digest)
 
         monkeypatch.setattr("anabranch.engine.jobs.is_right", slow)
     with (

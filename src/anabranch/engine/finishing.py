@@ -20,11 +20,12 @@ from .banning import only_sender, senders_of
 from .buffers import Buffer
 from .engine import Engine
 from .failing import attempt, fail
-from .jobs import Part, Verdict, finish_in_parts, finish_whole, write_parts
+from .jobs import Part, Verdict, Whole, finish_in_parts, finish_whole, write_parts
 from .recording import look_complete
 from .stage import Closing, Dropped
 from .state import Peer, TorrentState
 
+JOBS = 2  # of one torrent at a time: two cores hash 6 GB/s
 TOGETHER = 1024 * 1024  # bytes of small pieces that are hashed in one job
 _DOUBTED = 4  # pieces in doubt keep up to a quarter of the pool
 
@@ -101,19 +102,25 @@ def _hash_and_write(engine: Engine, torrent: TorrentState, progress: PieceProgre
 
 
 def _hash_whole(engine: Engine, torrent: TorrentState) -> None:
-    """At the end of a turn: what became complete in it. Small pieces share a job: one costs as much as they do."""
-    holding = torrent.holding
-    came, holding.whole = holding.whole, []
-    came = [one for one in came if holding.finishing.get(one.piece) is one and (one.piece, 0) in holding.buffers]
-    most = max(TOGETHER // torrent.pieces.geometry.piece_length, 1)
-    for at in range(0, len(came), most):
-        _hash_together(engine, torrent, came[at : at + most])
+    """At the end of a turn: give workers what they have room for.
+
+    What came while they were busy goes together: two pieces are hashed in hardly more time than one, and of small ones
+    a job costs more than they do.
+    """
+    holding, length = torrent.holding, torrent.pieces.geometry.piece_length
+    waiting = [one for one in holding.whole if holding.finishing.get(one.piece) is one]
+    most = max(TOGETHER // length, 2)
+    while waiting and holding.hashing < JOBS:
+        _hash_together(engine, torrent, waiting[:most])
+        del waiting[:most]
+    holding.whole = waiting
 
 
 def _hash_together(engine: Engine, torrent: TorrentState, several: list[PieceProgress]) -> None:
     holding, geometry, storage = torrent.holding, torrent.pieces.geometry, torrent.opened()
+    holding.hashing += 1
     work = [
-        (
+        Whole(
             one.piece,
             holding.buffers[one.piece, 0].view[: geometry.length_of(one.piece)],
             due_of(torrent.metainfo.info, torrent.layers, one.piece),
@@ -122,10 +129,13 @@ def _hash_together(engine: Engine, torrent: TorrentState, several: list[PiecePro
         for one in several
     ]
 
-    def job() -> list[Verdict]:
-        return [finish_whole(storage.piece(piece), view, due, testify) for piece, view, due, testify in work]
+    def ended() -> None:
+        holding.hashing -= 1
+        if holding.whole:
+            engine.turn.defer("hash", torrent, _hash_whole, engine, torrent)
 
     def settle(verdicts: list[Verdict]) -> None:
+        ended()
         for one, verdict in zip(several, verdicts, strict=True):
             _settle(engine, torrent, one, verdict)
 
@@ -135,11 +145,12 @@ def _hash_together(engine: Engine, torrent: TorrentState, several: list[PiecePro
                 _hash_and_write(engine, torrent, one)
 
     def refused() -> None:
+        ended()
         if isinstance(torrent.stage, Closing | Dropped) or engine.pool.short:
             for one in several:
                 _forget(engine, torrent, one.piece)
 
-    attempt(engine, torrent, job, settle, again, refused=refused)
+    attempt(engine, torrent, lambda: finish_whole(storage, work), settle, again, refused=refused)
 
 
 def _hash_in_parts(engine: Engine, torrent: TorrentState, progress: PieceProgress) -> None:

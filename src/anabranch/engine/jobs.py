@@ -11,10 +11,10 @@ from hashlib import sha1
 
 from bitarray import bitarray
 
-from anabranch.metainfo import Due, Hasher, MetainfoError, is_right, leaves_of
+from anabranch.metainfo import Due, Hasher, MetainfoError, is_right, leaves_of, sha1_digests
 from anabranch.model import BLOCK_SIZE, StorageFailed
 from anabranch.picker import runs_in
-from anabranch.storage import PieceStorage
+from anabranch.storage import PieceStorage, TorrentStorage
 
 READ_SIZE = 1024 * 1024  # bytes read at a time when hashing from disk
 
@@ -44,25 +44,42 @@ class Verdict:
     contradiction: MetainfoError | None = None
 
 
-def finish_whole(piece: PieceStorage, view: memoryview, due: Due, testify: bool) -> Verdict:
-    """Hash a piece that is in one buffer and write it, if it is right, while it is warm.
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A piece that is in one buffer.
 
     Args:
-        piece: Where it is to be written.
+        piece: Its index.
         view: All of its bytes.
         due: The hashes that it must have.
         testify: Give the digests of the blocks even if it is right, because the piece failed before.
+    """
+
+    piece: int
+    view: memoryview
+    due: Due
+    testify: bool
+
+
+def finish_whole(storage: TorrentStorage, several: Sequence[Whole]) -> list[Verdict]:
+    """Hash pieces and write those that are right, while they are warm.
 
     Raises:
-        StorageFailed: it could not be written.
+        StorageFailed: one could not be written. Others may have been.
     """
+    digests = sha1_digests([one.view for one in several]) if several[0].due.sha1 else [b""] * len(several)
+    return [_finish(storage.piece(one.piece), one, digest) for one, digest in zip(several, digests, strict=True)]
+
+
+def _finish(piece: PieceStorage, one: Whole, digest: bytes) -> Verdict:
+    view, due = one.view, one.due
     try:
-        good = is_right(view, due)
+        good = is_right(view, due, digest)
     except MetainfoError as contradiction:
         return Verdict(False, contradiction=contradiction)
     if good:
         piece.writev(0, [view])
-        if not testify:
+        if not one.testify:
             return Verdict(good)
     leaves = tuple(leaves_of(view[: due.content])) if due.root is not None else ()
     return Verdict(good, tuple(_digests(view)) if due.sha1 else leaves, leaves)

@@ -161,7 +161,8 @@ class Holding:
     written: dict[int, bitarray] = field(default_factory=dict)  # piece -> blocks that are on disk
     writing: dict[int, int] = field(default_factory=dict)  # piece -> writes under way
     finishing: dict[int, PieceProgress] = field(default_factory=dict)  # being hashed
-    whole: list[PieceProgress] = field(default_factory=list)  # all in memory, to be hashed at the end of the turn
+    whole: list[PieceProgress] = field(default_factory=list)  # those of them that are in memory and wait for a worker
+    hashing: int = 0  # jobs under way with such
 
     @property
     def stretch_blocks(self) -> int:

@@ -15,6 +15,7 @@ from .magnet import Magnet, names_no_file
 from .merkle import leaves_of
 from .metainfo import Metainfo, compose
 from .paths import printable
+from .sha import sha1_digests
 
 __all__ = [
     "CREATOR",
@@ -48,5 +49,6 @@ __all__ = [
     "printable",
     "read_at",
     "safe_name",
+    "sha1_digests",
     "where_found",
 ]

@@ -12,8 +12,8 @@ from anabranch.model import BLOCK_SIZE
 from .hashing import piece_sums
 from .info import HASH_LENGTH
 from .layout import Layout
-from .leaves import leaf_digests
 from .merkle import DIGEST_LENGTH, next_power_of_two, root_of
+from .sha import leaf_digests
 
 _ZEROS = bytes(64 * 1024)
 

@@ -15,8 +15,11 @@ from .errors import MetainfoError
 from .info import HASH_LENGTH, Info
 from .layers import PieceLayers
 from .merkle import leaves_of, piece_root
+from .sha import sha1_digests
 
-WARM_SIZE = 512 * 1024  # bytes to read and hash at a time: they stay in a core's own cache in between
+WARM_SIZE = 2 * 1024 * 1024  # bytes to read and hash at a time: still warm in between, and two pieces go together
+
+TWO_CONTENTS = "the v1 and the v2 side of this hybrid torrent are of different content"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class Hasher:
             return False
         right = due.root is None or (not self._left and piece_root(self._leaves, due.width) == due.root)
         if due.sha1 and not right:
-            raise MetainfoError("the v1 and the v2 side of this hybrid torrent are of different content")
+            raise MetainfoError(TWO_CONTENTS)
         return right and due.known
 
     def _take(self, content: memoryview) -> None:
@@ -112,14 +115,20 @@ class Hasher:
             self._begun, self._begun_length = sha256(), 0
 
 
-def is_right(view: memoryview, due: Due) -> bool:
-    """Whether these bytes are the piece. Raises MetainfoError: see Hasher.good()."""
+def is_right(view: memoryview, due: Due, digest: bytes = b"") -> bool:
+    """Whether these bytes are the piece; *digest*: their SHA-1, where that is known.
+
+    Raises:
+        MetainfoError: see Hasher.good().
+    """
+    if due.sha1 and (digest or sha1(view, usedforsecurity=False).digest()) != due.sha1:
+        return False
     if due.root is None:
-        return bool(due.sha1) and sha1(view, usedforsecurity=False).digest() == due.sha1
-    hasher = Hasher(due)
-    for at in range(0, len(view), WARM_SIZE):  # twice over bytes that are still warm
-        hasher.update(view[at : at + WARM_SIZE])
-    return hasher.good()
+        return due.known
+    right = len(view) >= due.content and piece_root(leaves_of(view[: due.content]), due.width) == due.root
+    if due.sha1 and not right:
+        raise MetainfoError(TWO_CONTENTS)
+    return right
 
 
 def are_right(view: memoryview, info: Info, layers: PieceLayers | None, pieces: range) -> list[bool]:
@@ -136,16 +145,18 @@ def are_right(view: memoryview, info: Info, layers: PieceLayers | None, pieces: 
             return [True] * len(pieces)
         places = range(0, len(pieces) * HASH_LENGTH, HASH_LENGTH)
         return [found[at : at + HASH_LENGTH] == due[at : at + HASH_LENGTH] for at in places]
-    right = []
+    views = []
     begin = 0
     for piece in pieces:
-        end = begin + geometry.length_of(piece)
-        right.append(is_right(view[begin:end], due_of(info, layers, piece)))
-        begin = end
-    return right
+        views.append(view[begin : begin + geometry.length_of(piece)])
+        begin += len(views[-1])
+    digests = sha1_digests(views) if info.v1 is not None else [b""] * len(views)
+    return [
+        is_right(one, due_of(info, layers, piece), digest)
+        for one, piece, digest in zip(views, pieces, digests, strict=True)
+    ]
 
 
 def piece_sums(view: memoryview, piece_length: int) -> bytes:
     """The SHA-1 of each piece that these bytes consist of, joined; the last may be short."""
-    places = range(0, len(view), piece_length)
-    return b"".join([sha1(view[at : at + piece_length], usedforsecurity=False).digest() for at in places])
+    return b"".join(sha1_digests([view[at : at + piece_length] for at in range(0, len(view), piece_length)]))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 
-from .leaves import leaf_digests
+from .sha import leaf_digests
 
 DIGEST_LENGTH = 32  # bytes of SHA-256
 
