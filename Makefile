@@ -35,10 +35,10 @@ interop: .venv/tools programs ## Run all tests against real BitTorrent programs,
 deep: .venv/tools programs ## Run the long tests, one after the other: they measure
 	$(BIN)/python -m pytest -m deep $(PYTEST)
 
-bench: .venv/bench programs ## Measure against other BitTorrent programs, about half an hour; BENCH="NAME-GLOB --rounds 1" for less
+bench: .venv/tools programs ## Measure against other BitTorrent programs, about half an hour; BENCH="NAME-GLOB --rounds 1" for less
 	$(BIN)/python -m benchmarks $(BENCH)
 
-bench-micro: .venv/bench ## Count and time single steps of the engine, and compare with the last time
+bench-micro: .venv/tools ## Count and time single steps of the engine, and compare with the last time
 	$(BIN)/python -m benchmarks.micro --time $(BENCH)
 
 clean: ## Remove caches and what builds left; .venv stays
@@ -51,11 +51,7 @@ clean: ## Remove caches and what builds left; .venv stays
 	@touch $@
 
 .venv/tools: pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[test,lint]'
-	@touch .venv/product $@
-
-.venv/bench: pyproject.toml | $(BIN)/python
-	$(PIP) -e '.[bench]'
+	$(PIP) -e '.[test,lint,bench]'
 	@touch .venv/product $@
 
 $(BIN)/python:
