@@ -6,8 +6,11 @@ disk, and meanwhile only this peer waits.
 
 from __future__ import annotations
 
+from functools import cache
+from typing import cast
+
 from anabranch.model import StorageFailed
-from anabranch.storage import ReadsWarm
+from anabranch.storage import ReadsWarm, TorrentStorage
 from anabranch.wire import RequestRun
 
 from .engine import Engine
@@ -25,7 +28,7 @@ def fill(engine: Engine, peer: Peer) -> None:
     storage = peer.torrent.disk.storage
     if storage is None:
         return
-    warm = storage if isinstance(storage, ReadsWarm) else None
+    warm = cast(ReadsWarm, storage) if _reads_warm(type(storage)) else None
     offset_of = peer.torrent.pieces.geometry.offset_of
     while serving.queue and peer.talk.pending_payload < WATERMARK:
         run = serving.queue[0]
@@ -46,6 +49,12 @@ def fill(engine: Engine, peer: Peer) -> None:
             continue
         _read_cold(engine, peer, run, buffer, length)
         return
+
+
+@cache
+def _reads_warm(kind: type[TorrentStorage]) -> bool:
+    """Whether storages of this type have that ability: to ask one costs as much as a system call."""
+    return issubclass(kind, ReadsWarm)
 
 
 def _send(engine: Engine, peer: Peer, run: RequestRun, buffer: memoryview, length: int) -> None:

@@ -69,6 +69,8 @@ class Outbox:
             return []
         if self._transform is not None:
             self._encrypt(self._transform, limit, max_buffers)
+        if self.pending <= limit and len(self._ready) <= max_buffers:
+            return list(self._ready)
         shown = list(islice(self._ready, max_buffers))
         room = limit
         for index, buffer in enumerate(shown):
@@ -86,6 +88,9 @@ class Outbox:
         self.pending -= count
         payload = 0
         ready = self._ready
+        if not self.pending:  # mostly the system takes all there is
+            payload, count = self.pending_payload, 0
+            ready.clear()
         while count:
             buffer = ready.popleft()
             size = len(buffer)
