@@ -138,6 +138,28 @@ def test_few_pieces_are_found_among_very_many(has: list[int], monkeypatch: pytes
     assert looked <= 8 * asking._SKIP
 
 
+def test_a_window_is_filled_in_two_searches_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each passes over all that the peer lacks, which may be hundred thousands of pieces."""
+    monkeypatch.setattr(asking, "_AT_ONCE", 1)
+    content = huge()
+    node = Node(Clock())
+    torrent = node.add(content)
+    node.settle()
+    searches = 0
+    scan = torrent.pieces.order.scan
+
+    def counted():  # type: ignore[no-untyped-def]  # as scan
+        nonlocal searches
+        searches += 1
+        return scan()
+
+    monkeypatch.setattr(torrent.pieces.order, "scan", counted)
+    remote = silent(node, content, pieces=range(0, 350_000, 100))
+    node.settle()
+    assert len(order_of(remote)) >= 16
+    assert searches == 2
+
+
 def test_nothing_is_asked_while_downloading_is_not_allowed() -> None:
     """What was asked is taken back, and interest is withdrawn; then all begins again."""
     content = sample(pieces=10, blocks=4)

@@ -6,9 +6,12 @@ from random import Random
 
 import pytest
 
-from anabranch.engine import events
+from anabranch.engine import events, finishing
+from anabranch.engine.asking import ask
+from anabranch.engine.engine import Engine
 from anabranch.engine.membership import refuse
 from anabranch.engine.stage import Live
+from anabranch.engine.state import Peer
 from anabranch.model import BLOCK_SIZE
 from anabranch.wire import Have
 from engine.remotes import Remote, half_written
@@ -200,3 +203,34 @@ def test_a_storage_is_asked_for_its_pieces_by_workers_only() -> None:
     node.settle()
     run(clock, node, 2)
     assert home.faults.calls["write"] == 3
+
+
+def test_who_waits_for_memory_is_asked_once_in_a_turn_however_many_pieces_gave_theirs_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One job hashes many small pieces, and they are settled together."""
+    content = sample(pieces=400, blocks=1)
+    node = Node(Clock(), pool=2 << 20)
+    torrent = node.add(content)
+    torrent.policy.most_connections = 100
+    node.settle()
+    remotes = [Remote(node, torrent, content, rate=0) for _ in range(30)]
+    node.settle()
+    node.disk.held = True
+    for remote in remotes:
+        remote.serve(len(remote.asked))
+        remote.send()
+    node.settle()
+    waiting = len(node.engine.due.starved)
+    assert waiting > 1
+    assert len(torrent.holding.whole) > 1
+    asked: dict[int, int] = {}  # by turn
+
+    def counted(engine: Engine, peer: Peer, now: float) -> None:
+        asked[engine.turn.taken] = asked.get(engine.turn.taken, 0) + 1
+        ask(engine, peer, now)
+
+    monkeypatch.setattr(finishing, "ask", counted)
+    node.disk.held = False
+    node.settle(lambda: check(node))
+    assert 0 < max(asked.values()) <= waiting

@@ -173,6 +173,12 @@ def test_a_tiny_pool_never_starves(pieces: int, blocks: int) -> None:
     assert node.engine.pool.lent == 0
 
 
+def test_memory_that_was_just_given_is_not_taken_back_at_once() -> None:
+    """For want of gain before it was given; else each second all that is on its way is called off, for ever."""
+    for _ in range(30):  # it takes peers of some rates, and pieces asked for in some order
+        test_a_tiny_pool_never_starves(3, 60)
+
+
 def test_peers_that_stall_do_not_keep_the_memory_from_those_who_deliver() -> None:
     """Deaf peers hold every buffer of a tiny pool; in need their pieces are called off after a second."""
     content = sample(pieces=32, blocks=4)

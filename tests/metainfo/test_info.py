@@ -45,6 +45,19 @@ def test_a_single_file_is_read() -> None:
     assert "h" * 20 not in repr(info)
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        single(name="6:pieces20:", pieces=b"p" * 20),
+        single(name=b"6:pieces20:" + b"p" * 19 + b"q6:pieces20:", pieces=b"p" * 20),
+        b"d6:lengthi5e4:name1:n12:piece lengthi16384e6:pieces020:" + b"p" * 20 + b"e",
+    ],
+)
+def test_piece_hashes_are_found_whatever_else_looks_like_their_key(raw: bytes) -> None:
+    """They are searched for by their key, which a name may hold, too, and which is read in other forms."""
+    assert Info.parse(raw).hash_of(0) == b"p" * 20
+
+
 def test_a_folder_is_read_with_offsets_and_the_torrents_name_in_front() -> None:
     info = Info.parse(
         folder({"length": 3, "path": ["d", "x"]}, {"length": 0, "path": ["y"]}, {"length": 7, "path": ["z"]})

@@ -92,6 +92,34 @@ def test_an_error_names_the_whole_path_and_the_systems_words(folder: Folder, tmp
     assert failed.value.reason == os.strerror(failed.value.errno)
 
 
+def test_files_of_several_directories_are_looked_for_at_once(folder: Folder) -> None:
+    """In their order, and an error is told as of one."""
+    os.close(folder.open(("a", "b", "file"), CREATE))
+    wanted = {("c", "d"): ["x"], ("a",): ["file"], ("c", "e"): ["y", "z"], ("a", "b"): ["file", "none"], ("c",): ["x"]}
+    assert folder.sizes_below(wanted) == [[None], [None], [None, None], [0, None], [None]]
+    with pytest.raises(StorageFailed, match="b: is not a regular file"):
+        folder.sizes_below({("c",): ["x"], ("a",): ["b"]})
+
+
+def test_what_is_below_a_missing_directory_is_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most folders of a torrent that was never downloaded: one failure tells of all of them."""
+    folder = Folder(tmp_path / "data")
+    opened: list[str] = []
+    plainly = os.open
+
+    def note(path: str, *args: int, **kwargs: int) -> int:
+        opened.append(os.path.basename(path))
+        return plainly(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", note)
+    wanted: dict[tuple[str, ...], list[str]] = {("torrent", f"folder {number}"): ["file"] for number in range(10)}
+    assert folder.sizes_below(wanted) == [[None]] * 10
+    assert opened == ["data"]
+    (tmp_path / "data").mkdir()
+    assert folder.sizes_below(wanted) == [[None]] * 10
+    assert opened == ["data", "data", "torrent"]
+
+
 def test_each_directory_is_synced_once_after_names_were_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new name is durable when its directory is; a failed sync stays due."""
     folder = Folder(tmp_path)

@@ -345,6 +345,18 @@ def test_a_short_last_block_lands_like_the_others() -> None:
         assert peer.talk.outstanding == 0
 
 
+def test_a_short_block_may_come_where_a_part_of_a_longer_one_was_offered() -> None:
+    """The limit cut that place to just its length, and a block that came before it has filled the place."""
+    peer = Peer(Connection(GEOMETRY, fast=True, extended=True, now=0.0))
+    peer.request(0, 0, 4)
+    peer.request(4, 2, 1)
+    wire = encode(block_of(0, 1, BLOCK, 1)) + encode(block_of(4, 2, 8, 2))
+    assert peer.land(wire, limit=len(wire)) == len(wire)
+    assert [told[1:3] for told in peer.told if isinstance(told, tuple)] == [(0, 16), (4, 32)]
+    assert bytes(peer.memory[0][16:32]) == block_of(0, 1, BLOCK, 1).data
+    assert bytes(peer.memory[4][32:]) == block_of(4, 2, 8, 2).data
+
+
 def test_a_fault_ends_landing() -> None:
     """What came before it is told first."""
     talk, _, wire = big(4)

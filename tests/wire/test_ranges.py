@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anabranch.model import Geometry, PeerFault
+from anabranch.wire import ranges
 from anabranch.wire.messages import BLOCK_HEADER, CANCEL, MAX_BLOCK, REQUEST, Cancel, Request, decode, encode
 from anabranch.wire.ranges import Range, block_headers, pack_ranges, read_ranges
 
@@ -95,3 +96,20 @@ def test_runs_are_packed_as_their_messages(begin: int, length: int, block: int) 
     assert [decode(wire[at + 4 : at + 17]) for at in range(0, len(wire), 17)] == [Request(9, *one) for one in blocks]
     headers = [BLOCK_HEADER.unpack(header) for header in block_headers(9, begin, length, block)]
     assert headers == [(9 + size, 7, 9, at) for at, size in blocks]
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 1024, 1025, 5000])
+def test_stretches_of_any_number_of_blocks_are_packed_alike(count: int) -> None:
+    """One by one, joined around the piece's index, or one by one because they would fill the memory."""
+    length = 3 * count - 1
+    due = b"".join(encode(Request(7, 5 + at, min(3, length - at))) for at in range(0, length, 3))
+    assert pack_ranges(REQUEST, 7, 5, length, 3) == due
+    assert len(block_headers(7, 5, length, 3)) == count
+
+
+def test_what_is_remembered_of_stretches_is_bounded_in_blocks() -> None:
+    """A peer may ask for each byte of a piece by itself, and is answered as often with a reject."""
+    before = ranges._around_ranges.cache_info().currsize
+    for begin in range(5):
+        pack_ranges(REQUEST, 0, begin, 20_000, 1)
+    assert ranges._around_ranges.cache_info().currsize == before

@@ -212,10 +212,15 @@ class Session:
             given_up = [one.phase is Phase.GIVEN_UP for one in pictures]
             if ended() or all(given_up):
                 return FAILED if any(given_up) else DONE
-            took = time.monotonic() - began
-            time.sleep(min(10 * took, 1.0))  # looking at thousands of torrents is work, too
+            self._rest(10 * (time.monotonic() - began))
             self._feed.wait(LOOK_EVERY)
         return INTERRUPTED
+
+    def _rest(self, length: float) -> None:
+        """Looking at thousands of torrents is work, too: look away for so long, unless the user wants an end."""
+        until = time.monotonic() + min(length, 1.0)
+        while not self._interrupt.seen and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_EVERY))
 
     def close(self) -> bool:
         """End the client, in time. Says whether it was."""

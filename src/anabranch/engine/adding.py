@@ -19,6 +19,8 @@ from .signals_io import Signal
 from .stage import Learning, Live
 from .state import Checks, Disk, Holding, Policy, Signals, TorrentState
 
+_PRIORITIES = tuple(Priority)
+
 
 def parse_source(saved: SavedTorrent, name: InfoHash) -> Metainfo | Magnet:
     """What a session remembers the torrent of that name by.
@@ -117,7 +119,7 @@ def take_over(torrent: TorrentState, saved: SavedTorrent, sessions: SessionStore
                 ranges = Magnet.parse(body.decode(errors="replace")).select
                 learning.select(torrent, learning.selection(torrent.worth, ranges))
     elif len(saved.priorities) == len(torrent.worth.of_file):
-        prefer(torrent, [Priority(min(number, Priority.HIGH)) for number in saved.priorities])
+        prefer(torrent, [_PRIORITIES[min(number, Priority.HIGH)] for number in saved.priorities])
 
 
 def prefer(torrent: TorrentState, priorities: Sequence[Priority]) -> None:

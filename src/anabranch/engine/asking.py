@@ -20,7 +20,7 @@ from .state import Peer, TorrentState
 
 COPIES = 3  # of one block, at most
 END_GAME_RUN = 16  # blocks that an idle peer is asked for again at a time
-_AT_ONCE = 64  # blocks looked for at a time: of a large window, memory mostly allows a part
+_AT_ONCE = 64  # blocks looked for at first: of a large window, memory mostly allows a part
 _SKIP = 512  # pieces of the order that a peer may lack before its bitfield is compared as a whole
 _STALLED = 1.0  # seconds without gain after which a piece is copied although the order is not empty
 _PAUSING = 0.1  # seconds without gain after which a piece is copied in the end game: most are through by then
@@ -74,16 +74,15 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
     if room <= 0 or (outstanding and room * 8 < size):
         return
     torrent = peer.torrent
-    before = last = room
+    before = room
     short = False
-    while room > 0 and not short:
-        for piece in _pieces_for(torrent, peer, min(room, _AT_ONCE)):
+    for most in (_AT_ONCE, room):  # twice: each search begins at the front, with all that the peer lacks
+        for piece in _pieces_for(torrent, peer, min(room, most)):
             room, short = _ask_piece(engine, peer, piece, room, now)
             if room <= 0 or short:
                 break
-        if room == last:
+        if room <= 0 or short or before - room < most:
             break
-        last = room
     if room > 0 and room == before and not talk.outstanding:
         _ask_idle_peer(engine, peer, min(room, END_GAME_RUN), now)
         if short and not talk.outstanding:
@@ -188,10 +187,13 @@ def _ask_piece(engine: Engine, peer: Peer, piece: int, room: int, now: float) ->
         run = progress.free_run(room, align)
         if run is None:
             break
+        had = (piece, run.first // align) in torrent.holding.buffers
         buffer = buffer_for(engine, torrent, piece, run.first // align)
         if buffer is None:
             short = True
             break
+        if not had:  # memory that was just given is not taken away for want of gain before
+            progress.last_gain = now
         start = run.first % align
         views = buffer.blocks[start : start + run.blocks]
         if run.first + run.blocks == progress.blocks and len(views[-1]) != last_length:

@@ -152,7 +152,6 @@ class Core:
         with self.turn:
             self._check_open()
         sessions = self.engine.workshop.sessions
-        sessions = self.engine.workshop.sessions
         keys = sessions.torrents() if sessions is not None else []
         restored: dict[TorrentState, None] = {}  # two that are remembered may turn out to be one
         for first in range(0, len(keys), _RESTORED_AT_ONCE):

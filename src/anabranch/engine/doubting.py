@@ -79,7 +79,7 @@ def heard(engine: Engine, peer: Peer, wanted: Wanted, hashes: bytes) -> bool:
             while len(doubts.known) > _MOST_KNOWN:
                 del doubts.known[next(iter(doubts.known))]
             _tell(doubts, one, leaves)
-    _ask_on(engine, torrent, doubts)
+    engine.turn.defer("ask on", doubts, _ask_on, engine, torrent, doubts)  # once, however many answers came
     return True
 
 
@@ -89,7 +89,7 @@ def refused(engine: Engine, peer: Peer, wanted: Wanted) -> bool:
     if exchange is None or not _answered(exchange.doubts, peer, wanted):
         return False
     exchange.doubts.mute[peer] = engine.clock() + _REST
-    _ask_on(engine, peer.torrent, exchange.doubts)
+    engine.turn.defer("ask on", exchange.doubts, _ask_on, engine, peer.torrent, exchange.doubts)
     return True
 
 

@@ -6,6 +6,7 @@ whose window it is in (Go engine's "pure priority").
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -36,8 +37,9 @@ class Worth:
     def __init__(self, geometry: Geometry, files: Sequence[FileSpan]) -> None:
         self._geometry = geometry
         self._files = files
-        self._real = [index for index, file in enumerate(files) if file.length and not file.pad]
-        self._starts = [files[index].offset for index in self._real]
+        # Arrays: with thousands of torrents it is felt how much the garbage collector has to look through.
+        self._real = array("q", [index for index, file in enumerate(files) if file.length and not file.pad])
+        self._starts = array("q", [files[index].offset for index in self._real])
         self.of_file = [Priority.NONE] * len(files)
         self.of_piece: dict[int, Priority] = {}
         self.sweeps: deque[range] = deque()  # pieces that the request order has yet to follow
@@ -70,7 +72,7 @@ class Worth:
     def of_all(self, of_file: Sequence[Priority]) -> bytearray:
         """What every piece would be worth with these priorities of files. O(files + pieces); needs no turn."""
         worth = bytearray(self._geometry.piece_count)
-        for index in sorted(self._real, key=lambda index: of_file[index]):
+        for index in sorted(filter(of_file.__getitem__, self._real), key=of_file.__getitem__):
             pieces = self.pieces_of(index)
             worth[pieces.start : pieces.stop] = bytes([of_file[index]]) * len(pieces)
         return worth

@@ -82,12 +82,17 @@ def release(engine: Engine, torrent: TorrentState, piece: int) -> None:
 
 
 def feed_starved(engine: Engine) -> None:
-    """Memory came back: peers that could not be asked for want of it are asked now, who delivered last the first."""
+    """Peers that could not be asked for want of memory are asked now, who delivered last the first."""
     if engine.due.starved:
         starved, engine.due.starved = engine.due.starved, set()
         now = engine.clock()
         for peer in sorted(starved, key=lambda peer: (peer.flow.snubbed, -peer.flow.last_block, peer.flow.asked_at)):
             ask(engine, peer, now)
+
+
+def _memory_came_back(engine: Engine) -> None:
+    """At the end of the turn, in which there may be many such pieces, those who wait for memory are asked."""
+    engine.turn.defer("feed starved", engine, feed_starved, engine)
 
 
 def _hash_and_write(engine: Engine, torrent: TorrentState, progress: PieceProgress) -> None:
@@ -204,7 +209,7 @@ def _settle(engine: Engine, torrent: TorrentState, progress: PieceProgress, verd
     else:
         engine.tell(events.PieceFailed(torrent.info_hash, piece))
         _doubt(engine, torrent, progress, verdict)
-    feed_starved(engine)
+    _memory_came_back(engine)
 
 
 def _accept(engine: Engine, torrent: TorrentState, piece: int, verdict: Verdict) -> None:
@@ -241,7 +246,7 @@ def _doubt(engine: Engine, torrent: TorrentState, progress: PieceProgress, verdi
             _discard(engine, torrent, progress, verdict)
         else:
             _keep_good(engine, torrent, progress, verdict, leaves)
-        feed_starved(engine)
+        _memory_came_back(engine)
 
     kept = sum((one, 0) in holding.buffers for one in doubting.in_doubt(torrent)) * holding.stretch_size
     in_memory = (piece, 0) in holding.buffers
@@ -349,7 +354,7 @@ def _write_out(engine: Engine, torrent: TorrentState, progress: PieceProgress, s
         for _, buffer in buffers:
             engine.pool.give(buffer)
         _go_on(engine, torrent, progress)
-        feed_starved(engine)
+        _memory_came_back(engine)
 
     def refused() -> None:
         ended()

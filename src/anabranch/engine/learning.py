@@ -178,7 +178,8 @@ def take_metainfo(engine: Engine, torrent: TorrentState, metainfo: Metainfo) -> 
 def read(metainfo: Metainfo, data_path: str, draw: Callable[[int], int]) -> Learned:
     """Make what a torrent needs of its metainfo. Looks at the disk: not within a turn."""
     info = where_found(metainfo.info, data_path) if metainfo.info.files else metainfo.info
-    metainfo = replace(metainfo, info=info)
+    if info is not metainfo.info:
+        metainfo = replace(metainfo, info=info)
     return Learned(
         metainfo, PieceTable(info.geometry, draw), Worth(info.geometry, info.files), exchange_for(info, metainfo)
     )

@@ -113,6 +113,7 @@ def _move_in(engine: Engine, peer: Peer, event: BlocksLanded, aside: Aside, run:
     stretch, place = divmod(run.first, holding.stretch_blocks)
     buffer = buffer_for(engine, peer.torrent, event.piece, stretch)
     if buffer is None:
+        engine.due.starved.add(peer)  # it may go on with copies that nobody can keep: somebody has to make room
         return False
     _cancel_copies(engine, peer, event)
     buffer.blocks[place][: event.length] = aside.view

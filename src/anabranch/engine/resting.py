@@ -8,10 +8,11 @@ it is there: within a turn nobody reads a disk. Any other thread may look at onc
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha1, sha256
 
 from anabranch.metainfo import Body, Info
-from anabranch.model import StorageFailed
+from anabranch.model import InfoHash, InfoHashV2, StorageFailed
 from anabranch.storage import SessionKey, SessionStore
 
 from .engine import Engine
@@ -46,17 +47,26 @@ def rest(engine: Engine, torrent: TorrentState) -> None:
 
 def kept_by(sessions: SessionStore, key: SessionKey, info: Info) -> Body:
     """The bytes of a .torrent file that the store has under that key; *info* is what it must say."""
-    v1, v2, begin, end = info.v1, info.v2, info.start, info.start + info.raw_size
+    return Body(None, _Kept(sessions, key, info.start, info.start + info.raw_size, info.v2 or info.v1))
 
-    def load() -> bytes:
-        data = sessions.metainfo(key)
-        raw = data[begin:end]
-        right = sha256(raw).digest() == v2 if v2 is not None else sha1(raw, usedforsecurity=False).digest() == v1
-        if not right:
-            raise StorageFailed(f"torrent {key.info_hash}", "what is remembered of it has changed")
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """How to get them. One for each torrent that rests: one object, where a closure would be nine."""
+
+    sessions: SessionStore
+    key: SessionKey
+    begin: int  # where in the file the info dictionary is
+    end: int
+    due: InfoHash | InfoHashV2 | None  # what that has to hash to
+
+    def __call__(self) -> bytes:
+        data = self.sessions.metainfo(self.key)
+        raw = data[self.begin : self.end]
+        v2 = isinstance(self.due, InfoHashV2)
+        if (sha256(raw) if v2 else sha1(raw, usedforsecurity=False)).digest() != self.due:
+            raise StorageFailed(f"torrent {self.key.info_hash}", "what is remembered of it has changed")
         return data
-
-    return Body(None, load)
 
 
 def wake(engine: Engine, torrent: TorrentState, then: Callable[[], None]) -> bool:

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define LEAF 16384 /* bytes of a block that is a leaf of a v2 torrent's trees */
-#define CHUNK 64   /* bytes that are worked in at a time */
+#define STEP 64    /* bytes that are worked in at a time */
 #define LANES 2
 #define EACH for (int lane = 0; lane < LANES; lane++)
 
@@ -48,14 +48,14 @@ static int able(void) {
 }
 
 /* The instructions want the state as ABEF and CDGH. */
-SHA static void work256(const uint8_t *const data[LANES], Py_ssize_t chunks, __m128i abef[LANES], __m128i cdgh[LANES]) {
+SHA static void work256(const uint8_t *const data[LANES], Py_ssize_t steps, __m128i abef[LANES], __m128i cdgh[LANES]) {
     const __m128i swap = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
-    for (Py_ssize_t chunk = 0; chunk < chunks; chunk++) {
+    for (Py_ssize_t step = 0; step < steps; step++) {
         __m128i word[LANES][4], front[LANES], rear[LANES];
         EACH {
             front[lane] = abef[lane], rear[lane] = cdgh[lane];
             for (int i = 0; i < 4; i++) {
-                const uint8_t *from = data[lane] + CHUNK * chunk + 16 * i;
+                const uint8_t *from = data[lane] + STEP * step + 16 * i;
                 word[lane][i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)from), swap);
             }
         }
@@ -82,14 +82,14 @@ SHA static void work256(const uint8_t *const data[LANES], Py_ssize_t chunks, __m
     }
 }
 
-SHA static void work1(const uint8_t *const data[LANES], Py_ssize_t chunks, __m128i abcd[LANES], __m128i e[LANES]) {
+SHA static void work1(const uint8_t *const data[LANES], Py_ssize_t steps, __m128i abcd[LANES], __m128i e[LANES]) {
     const __m128i swap = _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    for (Py_ssize_t chunk = 0; chunk < chunks; chunk++) {
+    for (Py_ssize_t step = 0; step < steps; step++) {
         __m128i word[LANES][4], state[LANES], before[LANES];
         EACH {
             state[lane] = abcd[lane], before[lane] = e[lane];
             for (int i = 0; i < 4; i++) {
-                const uint8_t *from = data[lane] + CHUNK * chunk + 16 * i;
+                const uint8_t *from = data[lane] + STEP * step + 16 * i;
                 word[lane][i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)from), swap);
             }
         }
@@ -122,20 +122,20 @@ static void put(uint8_t *digest, uint32_t word) {
     memcpy(digest, &word, 4);
 }
 
-/* What ends a message of this size: its rest, a one, zeros, its length in bits. Returns how many chunks that are. */
-static Py_ssize_t ending(const uint8_t *message, Py_ssize_t size, uint8_t end[2 * CHUNK]) {
-    Py_ssize_t rest = size % CHUNK, chunks = rest < CHUNK - 8 ? 1 : 2;
-    memset(end, 0, 2 * CHUNK);
+/* What ends a message of this size: its rest, a one, zeros, its length in bits. Returns how many steps that are. */
+static Py_ssize_t ending(const uint8_t *message, Py_ssize_t size, uint8_t end[2 * STEP]) {
+    Py_ssize_t rest = size % STEP, steps = rest < STEP - 8 ? 1 : 2;
+    memset(end, 0, 2 * STEP);
     memcpy(end, message + size - rest, (size_t)rest);
     end[rest] = 0x80;
-    put(end + chunks * CHUNK - 8, (uint32_t)((uint64_t)size >> 29));
-    put(end + chunks * CHUNK - 4, (uint32_t)((uint64_t)size << 3));
-    return chunks;
+    put(end + steps * STEP - 8, (uint32_t)((uint64_t)size >> 29));
+    put(end + steps * STEP - 4, (uint32_t)((uint64_t)size << 3));
+    return steps;
 }
 
 SHA static void two_sha256(const uint8_t *const data[LANES], Py_ssize_t size, uint8_t *const digest[LANES]) {
     __m128i abef[LANES], cdgh[LANES];
-    uint8_t end[LANES][2 * CHUNK];
+    uint8_t end[LANES][2 * STEP];
     const uint8_t *ends[LANES] = {end[0], end[1]};
     Py_ssize_t more = 0;
     EACH {
@@ -143,7 +143,7 @@ SHA static void two_sha256(const uint8_t *const data[LANES], Py_ssize_t size, ui
         cdgh[lane] = _mm_set_epi32((int)FIRST256[2], (int)FIRST256[3], (int)FIRST256[6], (int)FIRST256[7]);
         more = ending(data[lane], size, end[lane]);
     }
-    work256(data, size / CHUNK, abef, cdgh);
+    work256(data, size / STEP, abef, cdgh);
     work256(ends, more, abef, cdgh);
     EACH {
         uint32_t front[4], rear[4];
@@ -156,7 +156,7 @@ SHA static void two_sha256(const uint8_t *const data[LANES], Py_ssize_t size, ui
 
 SHA static void two_sha1(const uint8_t *const data[LANES], Py_ssize_t size, uint8_t *const digest[LANES]) {
     __m128i abcd[LANES], e[LANES];
-    uint8_t end[LANES][2 * CHUNK];
+    uint8_t end[LANES][2 * STEP];
     const uint8_t *ends[LANES] = {end[0], end[1]};
     Py_ssize_t more = 0;
     EACH {
@@ -164,7 +164,7 @@ SHA static void two_sha1(const uint8_t *const data[LANES], Py_ssize_t size, uint
         e[lane] = _mm_set_epi32((int)0xc3d2e1f0, 0, 0, 0);
         more = ending(data[lane], size, end[lane]);
     }
-    work1(data, size / CHUNK, abcd, e);
+    work1(data, size / STEP, abcd, e);
     work1(ends, more, abcd, e);
     EACH {
         uint32_t words[4];

@@ -63,7 +63,7 @@ def path_texts(table: Table) -> tuple[str, ...]:
     for key in (b"path.utf-8", b"path"):
         value = table.get(key)
         if isinstance(value, list):
-            texts = tuple(text_of(part) for part in value if isinstance(part, bytes))
+            texts = tuple([text_of(part) for part in value if isinstance(part, bytes)])
             if len(texts) == len(value) and (key == b"path" or (texts and all(map(is_decoded, texts)))):
                 return texts
     return ()

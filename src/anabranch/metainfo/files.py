@@ -97,7 +97,7 @@ def folder_files(info: Table, name: str, folder: str) -> tuple[tuple[FileEntry, 
     if not tables:
         raise MetainfoError("the torrent has no files")
 
-    pads = [_is_pad(table, path[-1]) for table, path in zip(tables, originals, strict=True)]
+    pads = [_is_pad(attributes_of(table), path[-1]) for table, path in zip(tables, originals, strict=True)]
     named = iter(kept_apart([path for path, pad in zip(originals, pads, strict=True) if not pad]))
     files: list[FileEntry] = []
     renamed: list[Renamed] = []
@@ -106,8 +106,9 @@ def folder_files(info: Table, name: str, folder: str) -> tuple[tuple[FileEntry, 
         path = tuple(map(safe_name, original)) if pad else next(named)
         if path != original and not pad and len(renamed) < MOST_RENAMED:
             renamed.append((shown(original), "/".join(path)))
-        files.append(_entry(table, f"file {index + 1}", index, (name, *path), offset, (folder, *original)))
-        offset += files[-1].length
+        file = _entry(table, f"file {index + 1}", index, (name, *path), offset, (folder, *original))
+        files.append(file)
+        offset += file.length
     return tuple(files), renamed
 
 
@@ -128,15 +129,15 @@ def _entry(
         path,
         offset,
         length,
-        pad=_is_pad(table, path[-1]),
+        pad=_is_pad(attributes, path[-1]),
         executable=b"x" in attributes,
         hidden=b"h" in attributes,
         named=named,
     )
 
 
-def _is_pad(table: Table, last: str) -> bool:
-    return b"p" in attributes_of(table) or last.startswith(_PAD_NAME)
+def _is_pad(attributes: bytes, last: str) -> bool:
+    return b"p" in attributes or last.startswith(_PAD_NAME)
 
 
 def attributes_of(table: Table) -> bytes:

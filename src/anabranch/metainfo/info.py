@@ -139,7 +139,7 @@ def checked_info(raw: bytes, table: Table, body: Body, start: int, *, canonical:
         laid = _v1_files(table, name, leaves, piece_length)
         v1 = InfoHash(sha1(raw, usedforsecurity=False).digest())
         geometry = _geometry(laid, piece_length, {})
-        hashes_at = raw.find(_piece_hashes(table, geometry))
+        hashes_at = _place_of(_piece_hashes(table, geometry), raw)
     else:
         laid = _v2_files(name, leaves, piece_length)
         v1 = None
@@ -244,6 +244,13 @@ def _geometry(laid: _Laid, piece_length: int, short: Mapping[int, int]) -> Geome
     if geometry.piece_count > MAX_PIECES:
         raise MetainfoError(f"{total} bytes in {geometry.piece_count} pieces, at most {MAX_PIECES} can be used")
     return geometry
+
+
+def _place_of(hashes: bytes, raw: bytes) -> int:
+    """Where in the dictionary the piece hashes are. A search for all of them is long: it begins behind their key."""
+    key = b"6:pieces%d:" % len(hashes)
+    at = raw.find(key) + len(key)
+    return at if raw.startswith(hashes, at) else raw.find(hashes)  # the key may be said in a string, or unusually
 
 
 def _piece_hashes(table: Table, geometry: Geometry) -> bytes:

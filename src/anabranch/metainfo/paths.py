@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from unicodedata import normalize
 
 MAX_COMPONENT = 250  # bytes of UTF-8: file systems take 255, and ".part" is appended while a file is incomplete
@@ -96,16 +97,12 @@ def safe_paths(originals: Sequence[tuple[str, ...]], *, windows: bool) -> list[t
     Windows do not tell these apart), or when one's path is a folder of another. The later file gets a number before
     its extension; a file in the way of a folder gets one wherever it stands. In the order of the originals.
     """
-    cleaned: dict[str, str] = {}
-
-    def of(component: str) -> str:
-        if component not in cleaned:
-            cleaned[component] = clean(component, windows=windows)
-        return cleaned[component]
-
-    paths = [tuple(of(component) for component in path) for path in originals]
+    cleaned = {component: clean(component, windows=windows) for component in set(chain.from_iterable(originals))}
+    paths = [tuple([cleaned[component] for component in path]) for path in originals]
     root = _Folder()
-    folders = [_folder(root, path[:-1]) for path in paths]  # all folders first: they are never renamed
+    above = [path[:-1] for path in paths]
+    folder_of = {parents: _folder(root, parents) for parents in set(above)}
+    folders = [folder_of[parents] for parents in above]  # all folders first: they are never renamed
     last_number: dict[tuple[int, str], int] = {}
     for index, (folder, path) in enumerate(zip(folders, paths, strict=True)):
         name = path[-1]

@@ -70,7 +70,7 @@ class FileTorrent:
         self._parts = parts
         self._folder = folder
         self._store = store
-        self._wanted = [True] * len(info.files)
+        self._wanted: Sequence[bool] = (True,) * len(info.files)
         self._empty = {number for number, file in enumerate(info.files) if not file.length and is_on_disk(file)}
         self._closed = False
         self._recording = threading.RLock()  # one group, or one piece less, at a time; taken before the other
@@ -169,7 +169,7 @@ class FileTorrent:
             raise ValueError(f"{len(wanted)} wishes for {len(self._entries)} files")
         moved = []
         with self._losing(), self._placing:
-            self._wanted = list(map(bool, wanted))
+            self._wanted = tuple(map(bool, wanted))
             for file in sorted(self._parts.lives):
                 if self._wanted[file]:
                     self._parts.move_out(file, self._files)

@@ -46,7 +46,7 @@ class Files:
 
     def __init__(self, entries: Sequence[LaidFile], folder: Folder, handles: Handles, warm: WarmReader) -> None:
         self._entries = entries
-        self._partial = partial_names(entries)
+        self._partial = tuple(partial_names(entries))
         self._folder = folder
         self._handles = handles
         self._warm = warm
@@ -62,10 +62,14 @@ class Files:
                 by_parents.setdefault(entry.path[:-1], []).append(file)
         sizes: list[int | None] = [None] * len(self._entries)
         with self._lock:
-            for parents, files in by_parents.items():
-                names = [name for file in files for name in (self._partial[file], self._entries[file].path[-1])]
-                found = iter(self._folder.sizes(parents, names))
-                for file, partial, final in zip(files, found, found, strict=True):
+            looked = self._folder.sizes_below(
+                {
+                    parents: [name for file in files for name in (self._partial[file], self._entries[file].path[-1])]
+                    for parents, files in by_parents.items()
+                }
+            )
+            for files, there in zip(by_parents.values(), looked, strict=True):
+                for file, partial, final in zip(files, there[::2], there[1::2], strict=True):
                     if partial is not None:
                         self._where[file], sizes[file] = Where.PARTIAL, partial
                     elif final is not None:

@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from anabranch.model import StorageFailed
@@ -54,16 +54,28 @@ class Folder:
             self._note(path[:-1])
         return descriptor
 
-    def sizes(self, parents: Path, names: Iterable[str]) -> list[int | None]:
+    def sizes(self, parents: Path, names: Sequence[str]) -> list[int | None]:
         """Sizes in bytes of several files of one directory, None for each that is not there."""
-        names = list(names)
-        try:
-            with self._inside(parents, make=False) as (prefix, above):
-                return [self._size((*parents, name), prefix, above) for name in names]
-        except StorageFailed as failed:
-            if failed.errno == errno.ENOENT:
-                return [None] * len(names)
-            raise
+        return self.sizes_below({parents: names})[0]
+
+    def sizes_below(self, wanted: Mapping[Path, Sequence[str]]) -> list[list[int | None]]:
+        """The same of files of several directories. What is below one that is not there is not looked for."""
+        found: list[list[int | None]] = []
+        absent: set[Path] = set()
+        for parents, names in wanted.items():
+            if absent and any(parents[:depth] in absent for depth in range(len(parents) + 1)):
+                found.append([None] * len(names))
+                continue
+            try:
+                with self._inside(parents, make=False) as (prefix, above):
+                    found.append([self._size((*parents, name), prefix, above) for name in names])
+            except StorageFailed as failed:
+                if failed.errno != errno.ENOENT:
+                    raise
+                steps = (parents[:depth] for depth in range(len(parents) + 1))
+                absent.update(step for step in steps if self.shown(step) == failed.path)
+                found.append([None] * len(names))
+        return found
 
     def rename(self, path: Path, to: Path) -> None:
         """Rename a file, over another if one has the name."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -34,7 +33,8 @@ class PartsFile:
         self._via = (f".{info_hash}.moving",)
         self._folder = folder
         self._handles = handles
-        self._dirty = threading.Event()
+        self._dirty = False  # written and not synced
+        self._there = False  # there may be a file
         self.lives: set[int] = set()  # files whose bytes are here
 
     def survey(self) -> None:
@@ -43,7 +43,8 @@ class PartsFile:
         if stale is not None:
             with suppress(StorageFailed):  # it is only in the way of the eye
                 self._folder.remove(self._via)
-        if size is None:
+        self._there = size is not None
+        if not self._there:
             return
         flags = memoryview(bytearray(len(self._entries)))
         with self._borrow() as handle:
@@ -52,7 +53,7 @@ class PartsFile:
             except OSError as error:
                 raise self._failed(error) from error
         self.lives = {file for file, flag in enumerate(flags) if flag and not self._entries[file].pad}
-        self._dirty.set()  # a run that was killed may have synced nothing
+        self._dirty = True  # a run that was killed may have synced nothing
 
     def read(self, file: int, place: int, view: memoryview) -> None:
         """Fill the view from *place* in the file."""
@@ -75,7 +76,7 @@ class PartsFile:
             except OSError as error:
                 raise self._failed(error) from error
             finally:
-                self._dirty.set()
+                self._dirty = True
         self.lives.add(file)
 
     def has_data(self, file: int, place: int, length: int) -> bool:
@@ -100,28 +101,28 @@ class PartsFile:
             except OSError as error:
                 raise self._failed(error) from error
         self.lives.discard(file)
-        self._dirty.set()
+        self._dirty = True
 
     def sync(self) -> None:
         """Make durable what was written."""
-        if not self._dirty.is_set():
+        if not self._dirty:
             return
-        self._dirty.clear()
+        self._dirty = False
         with self._borrow(writable=os.name == "nt") as handle:
             try:
                 sync_data(handle)
             except OSError as error:
                 forget_cached(handle)
-                self._dirty.set()
+                self._dirty = True
                 raise self._failed(error) from error
 
     def remove(self) -> None:
         """Remove the file, if it is there, once nothing lives in it."""
-        if self._folder.sizes((), self._path)[0] is None:
+        if not self._there:
             return
         self._handles.drop((self, 0))
         self._folder.remove(self._path)
-        self._dirty.clear()
+        self._dirty = self._there = False
 
     def close(self) -> None:
         """Let go of the descriptor."""
@@ -143,6 +144,7 @@ class PartsFile:
         flags = os.O_RDWR if writable else os.O_RDONLY
         if writable and not self.lives:
             flags |= os.O_CREAT
+            self._there = True
         try:
             return self._folder.open(self._path, flags)
         except StorageFailed as failed:

@@ -197,7 +197,7 @@ class Landing:
             if came is not view:
                 other = slots.get(id(view), slot)
                 if other > slot:
-                    saved[other] = bytes(view)
+                    saved[other] = bytes(offered[2 * other + 1])  # of the last place perhaps a part
                 view[:] = came
             add_run(events, BlocksLanded, piece, begin, size - HEADER, token)
             slot, left = self._in_place(offered, slot + 1, left - size, events, foreseen=False)

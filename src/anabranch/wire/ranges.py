@@ -21,6 +21,7 @@ RANGE_KINDS = frozenset({REQUEST, CANCEL, REJECT})
 _LENGTH = 13  # what the length prefix of such a message says
 _STRETCHES = 64  # remembered; most are of whole pieces
 _FEW = 8  # blocks that are packed one by one: such stretches are too many to remember
+_MANY = 1024  # blocks of which no more are remembered together: a peer may ask for each byte of a piece by itself
 
 
 class Range(NamedTuple):
@@ -76,7 +77,7 @@ def read_ranges(data: memoryview, kind: int, geometry: Geometry) -> tuple[int, l
 
 def pack_ranges(kind: int, piece: int, begin: int, length: int, block: int) -> bytes:
     """The messages of this kind for each block of *length* bytes from *begin*, joined."""
-    if length > _FEW * block:
+    if _FEW * block < length <= _MANY * block:
         return piece.to_bytes(4).join(_around_ranges(kind, begin, length, block))
     end = begin + length
     return b"".join([RANGE.pack(_LENGTH, kind, piece, at, min(block, end - at)) for at in range(begin, end, block)])
@@ -110,7 +111,7 @@ def _length_of(geometry: Geometry, piece: int, begin: int, length: int) -> int:
 
 def joined_headers(piece: int, begin: int, length: int, block: int) -> bytes:
     """The 13-byte header of each block message for *length* bytes from *begin*, joined."""
-    if length > _FEW * block:
+    if _FEW * block < length <= _MANY * block:
         return piece.to_bytes(4).join(_around_headers(begin, length, block))
     end = begin + length
     return b"".join([BLOCK_HEADER.pack(9 + min(block, end - at), BLOCK, piece, at) for at in range(begin, end, block)])
