@@ -37,12 +37,22 @@ class Opentracker(RealProgram):
         return f"udp://{self.host}:{self.port}/announce"
 
     def allow(self, info_hashes: Iterable[bytes]) -> None:
-        """Serve these torrents, too: 20 bytes each, of a v2 hash the first. Comes back when it does."""
+        """Serve these torrents, too: 20 bytes each, of a v2 hash the first. Comes back when it does.
+
+        And goes on doing so: while it reads the list anew, it may have the one before for a moment after that.
+        """
         added = list(info_hashes)
         self._allowed += added
         self._write_list()
         self._program.send_signal(signal.SIGHUP)
-        self._until(lambda: all(map(self._serves, added)), 10, "serving what was added to its list")
+        served = 0
+
+        def serves() -> bool:
+            nonlocal served
+            served = served + 1 if all(map(self._serves, added)) else 0
+            return served >= 5
+
+        self._until(serves, 10, "serving what was added to its list")
 
     def swarm(self, info_hash: bytes) -> tuple[int, int]:
         """How many seeders and leechers it knows of a torrent."""
