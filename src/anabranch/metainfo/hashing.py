@@ -14,8 +14,8 @@ from anabranch.model import BLOCK_SIZE
 from .errors import MetainfoError
 from .info import HASH_LENGTH, Info
 from .layers import PieceLayers
-from .merkle import leaves_of, piece_root
-from .sha import sha1_digests
+from .merkle import leaves_of, piece_root, root_of
+from .sha import leaf_digests, sha1_digests
 
 WARM_SIZE = 2 * 1024 * 1024  # bytes to read and hash at a time: still warm in between, and two pieces go together
 
@@ -125,7 +125,7 @@ def is_right(view: memoryview, due: Due, digest: bytes = b"") -> bool:
         return False
     if due.root is None:
         return due.known
-    right = len(view) >= due.content and piece_root(leaves_of(view[: due.content]), due.width) == due.root
+    right = len(view) >= due.content and root_of(leaf_digests(view[: due.content]), 0, due.width) == due.root
     if due.sha1 and not right:
         raise MetainfoError(TWO_CONTENTS)
     return right
