@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import trees
-from anabranch.engine.buffers import BufferPool
 
 pytest.importorskip("libtorrent", reason="libtorrent has no wheel for this Python")
 
@@ -25,21 +23,6 @@ ONE_MORE = {
     "than two pieces": 2 * PIECE + 1,
     "than nothing": 1,
 }
-
-
-@pytest.fixture
-def most_lent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """What the pools had lent after each time that they lent anything."""
-    lent: list[int] = []
-    take = BufferPool.take
-
-    def watched(pool: BufferPool, *words: Any) -> Any:
-        buffer = take(pool, *words)
-        lent.append(pool.lent)
-        return buffer
-
-    monkeypatch.setattr(BufferPool, "take", watched)
-    return lent
 
 
 def contents(place: Path, version: str) -> list[tuple[Path, bytes]]:

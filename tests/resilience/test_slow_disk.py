@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from anabranch.api import Address, Client, Metainfo, Torrent, create
-from anabranch.engine.buffers import BufferPool
 from anabranch.metainfo import due_of, is_right
 from anabranch.storage import ClientStorage, MemoryStorage
 from gates import SlowDisk, SlowToOpen
@@ -72,21 +71,6 @@ def added(client: Client, wares: Wares, number: int, storage: ClientStorage, pee
 def right(torrent: Torrent, content: bytes) -> bool:
     with torrent.reader() as reader:
         return reader.read() == content
-
-
-@pytest.fixture
-def most_lent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """What the pools had lent after each time that they lent anything."""
-    lent: list[int] = []
-    take = BufferPool.take
-
-    def watched(pool: BufferPool, *words: Any) -> Any:
-        buffer = take(pool, *words)
-        lent.append(pool.lent)
-        return buffer
-
-    monkeypatch.setattr(BufferPool, "take", watched)
-    return lent
 
 
 def settled(client: Client, torrent: Torrent) -> None:
