@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from anabranch.engine import asking
+from anabranch.engine import asking, choosing
 from anabranch.engine.asking import ask
 from anabranch.engine.wanting import allow_download, choose_pieces, read_ahead
 from anabranch.model import BLOCK_SIZE, Priority
@@ -135,7 +135,7 @@ def test_few_pieces_are_found_among_very_many(has: list[int], monkeypatch: pytes
     remote = silent(node, content, pieces=has)
     node.settle()
     assert sorted(order_of(remote)) == has
-    assert looked <= 8 * asking._SKIP
+    assert looked <= 8 * choosing._SKIP
 
 
 def test_a_window_is_filled_in_two_searches_at_most(monkeypatch: pytest.MonkeyPatch) -> None:

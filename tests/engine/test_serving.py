@@ -80,7 +80,7 @@ def test_what_was_cancelled_during_a_cold_read_is_not_sent() -> None:
     node.cold.held = False
     node.settle()
     assert remote.peer.flow.up.total == 0
-    assert len(node.engine.sending._idle) == node.engine.sending._made == 1
+    assert len(node.engine.workshop.sending._idle) == node.engine.workshop.sending._made == 1
 
 
 def test_who_leaves_during_a_cold_read_leaves_nothing_behind() -> None:
@@ -94,7 +94,7 @@ def test_who_leaves_during_a_cold_read_leaves_nothing_behind() -> None:
     remote.leave()
     node.cold.held = False
     node.settle()
-    assert len(node.engine.sending._idle) == 1
+    assert len(node.engine.workshop.sending._idle) == 1
 
 
 def test_a_torrent_that_is_dropped_during_a_cold_read_does_not_fail_over_it() -> None:
@@ -113,7 +113,7 @@ def test_a_torrent_that_is_dropped_during_a_cold_read_does_not_fail_over_it() ->
     failed(Closed("the storage is closed"))
     node.settle()
     assert not [event for event in node.told() if isinstance(event, events.Failed)]
-    assert len(node.engine.sending._idle) == 1
+    assert len(node.engine.workshop.sending._idle) == 1
 
 
 def test_little_is_read_ahead_for_a_peer_that_takes_nothing() -> None:
@@ -142,7 +142,7 @@ def test_peers_that_take_nothing_do_not_keep_the_buffers_from_others() -> None:
             for begin in range(0, 64 * BLOCK_SIZE, BLOCK_SIZE):
                 remote.ask(piece, begin, BLOCK_SIZE)
     node.settle()
-    assert node.engine.sending._made == MOST_BUFFERS
+    assert node.engine.workshop.sending._made == MOST_BUFFERS
     remote = leech(node, sample(pieces=2, blocks=40, seed=9), Held(sample(pieces=2, blocks=40, seed=9)))
     for begin in range(0, 40 * BLOCK_SIZE, BLOCK_SIZE):
         remote.ask(1, begin, BLOCK_SIZE)
@@ -151,7 +151,7 @@ def test_peers_that_take_nothing_do_not_keep_the_buffers_from_others() -> None:
     for one in stuck:
         one.leave()
     node.settle()
-    assert len(node.engine.sending._idle) == MOST_BUFFERS
+    assert len(node.engine.workshop.sending._idle) == MOST_BUFFERS
     assert content
 
 
@@ -195,4 +195,4 @@ def test_a_failed_read_stops_the_torrent_and_not_the_peer() -> None:
     assert remote.answers() == {(0, 0): None}
     assert not remote.link.closed
     run(clock, node, 3)
-    assert len(node.engine.sending._idle) == node.engine.sending._made
+    assert len(node.engine.workshop.sending._idle) == node.engine.workshop.sending._made

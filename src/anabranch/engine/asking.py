@@ -14,6 +14,7 @@ from anabranch.picker import PieceProgress, Run
 from anabranch.wire import ExpectedRun
 
 from .buffers import Buffer
+from .choosing import pieces_for
 from .engine import Engine
 from .stage import Live
 from .state import Peer, TorrentState
@@ -21,7 +22,6 @@ from .state import Peer, TorrentState
 COPIES = 3  # of one block, at most
 END_GAME_RUN = 16  # blocks that an idle peer is asked for again at a time
 _AT_ONCE = 64  # blocks looked for at first: of a large window, memory mostly allows a part
-_SKIP = 512  # pieces of the order that a peer may lack before its bitfield is compared as a whole
 _STALLED = 1.0  # seconds without gain after which a piece is copied although the order is not empty
 _PAUSING = 0.1  # seconds without gain after which a piece is copied in the end game: most are through by then
 _BORED = 0.5  # seconds after which an idle peer is asked for copies of whatever is left
@@ -77,7 +77,7 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
     before = room
     short = False
     for most in (_AT_ONCE, room):  # twice: each search begins at the front, with all that the peer lacks
-        for piece in _pieces_for(torrent, peer, min(room, most)):
+        for piece in pieces_for(torrent, peer, min(room, most)):
             room, short = _ask_piece(engine, peer, piece, room, now)
             if room <= 0 or short:
                 break
@@ -148,28 +148,6 @@ def buffer_for(engine: Engine, torrent: TorrentState, piece: int, stretch: int) 
         if buffer is not None:
             buffers[piece, stretch] = buffer
     return buffer
-
-
-def _pieces_for(torrent: TorrentState, peer: Peer, room: int) -> list[int]:
-    """The first pieces of the order that the peer has, enough for *room* blocks."""
-    table = torrent.pieces
-    begun, geometry, has, has_all = table.begun, table.geometry, peer.has, peer.has_all
-    found: list[int] = []
-    skipped = 0
-    for piece in table.order.scan():
-        if not (has_all or has[piece]):
-            skipped += 1
-            if skipped == _SKIP:
-                both = table.order.members & has
-                if both.count() < _SKIP:
-                    return sorted(both.search(1), key=lambda one: table.standing(one).key)
-            continue
-        found.append(piece)
-        progress = begun.get(piece)
-        room -= progress.free_count if progress else geometry.blocks_of(piece)
-        if room <= 0:
-            break
-    return found
 
 
 def _ask_piece(engine: Engine, peer: Peer, piece: int, room: int, now: float) -> tuple[int, bool]:

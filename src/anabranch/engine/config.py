@@ -44,6 +44,7 @@ class Config:
         torrent_peers_high_water: Candidates that a torrent keeps.
         disable_trackers: Announce to nobody.
         always_want_connections: Dial although a torrent has no use for peers.
+        debug: Count what happens inside (`Client.metrics()`), and check the request order by samples.
         encryption: "off", "allow" (dial in clear first), "prefer" (obfuscated first) or "require" (RC4 or nothing).
         identity: Who we say we are.
         peer_id: All 20 bytes of the peer id; b"" for the identity's prefix and random ones.
@@ -80,6 +81,7 @@ class Config:
     torrent_peers_high_water: int = 500
     disable_trackers: bool = False
     always_want_connections: bool = False
+    debug: bool = False
     encryption: str = Encryption.PREFER
     identity: Identity = field(default_factory=Identity)
     peer_id: bytes = b""

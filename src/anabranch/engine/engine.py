@@ -87,6 +87,7 @@ class Workshop:
     cold: Work  # reads that a peer waits for
     record: Work  # syncs and the session store; one at a time of each torrent
     sessions: SessionStore | None  # None: nothing is remembered
+    sending: SendPool = field(default_factory=SendPool)  # memory for what is read for peers
 
 
 @dataclass(slots=True)
@@ -151,7 +152,6 @@ class Engine:
     network: Network
     publisher: Publisher
     pool: BufferPool = field(default_factory=BufferPool)
-    sending: SendPool = field(default_factory=SendPool)
     torrents: dict[InfoHash, TorrentState] = field(default_factory=dict)
     directory: Directory = field(default_factory=Directory)
     banned: set[str] = field(default_factory=set)

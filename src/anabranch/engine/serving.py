@@ -37,7 +37,7 @@ def fill(engine: Engine, peer: Peer) -> None:
             serving.queue.popleft()
             serving.blocks -= -(-run.length // run.block)
             continue
-        buffer = engine.sending.take(peer.link.flush_soon, idle=not peer.talk.pending_payload)
+        buffer = engine.workshop.sending.take(peer.link.flush_soon, idle=not peer.talk.pending_payload)
         if buffer is None:
             return
         length = min(run.length, len(buffer) - len(buffer) % run.block)
@@ -61,7 +61,7 @@ def _send(engine: Engine, peer: Peer, run: RequestRun, buffer: memoryview, lengt
     """Queue the first *length* bytes of the run, which lie in the buffer."""
 
     def sent() -> None:
-        engine.sending.give(buffer)
+        engine.workshop.sending.give(buffer)
 
     serving = peer.serving
     peer.talk.send_blocks(run.piece, run.begin, buffer[:length], run.block, sent)
@@ -86,12 +86,12 @@ def _read_cold(engine: Engine, peer: Peer, run: RequestRun, buffer: memoryview, 
         if serving.queue and serving.queue[0] == run:
             _send(engine, peer, run, buffer, length)
         else:  # cancelled, choked or gone meanwhile
-            engine.sending.give(buffer)
+            engine.workshop.sending.give(buffer)
         peer.link.flush()
 
     def failed(error: BaseException) -> None:
         serving.reading = False
-        engine.sending.give(buffer)
+        engine.workshop.sending.give(buffer)
         if not isinstance(error, StorageFailed):
             error = StorageFailed(peer.torrent.data_path, f"unexpected {type(error).__name__}: {error}")
         engine.network.run(fail_reading, engine, peer.torrent, run.piece, error)
