@@ -415,6 +415,35 @@ def test_who_leaves_while_a_tracker_hears_of_it_says_so_afterwards() -> None:
         assert len(node.engine.due.announces) == 0
 
 
+@pytest.mark.parametrize("heard", ["asked", "asking", "nothing"])
+def test_who_is_whole_and_leaves_at_once_is_counted_before_it_says_goodbye(heard: str) -> None:
+    """Whatever the tracker was doing: it was being asked for peers, or being told just that, or was left alone."""
+    node, clock, torrent = live()
+    one = only(node)
+    if heard != "asked":
+        told(node, one)
+    fetched(node, clock, torrent)
+    if heard == "asking":
+        one = only(node)
+    node.drop(torrent)
+    node.settle()
+    if heard != "nothing":
+        assert farewells(node) == []
+        told(node, one)
+        node.settle()
+    expected = [Event.STOPPED] if heard == "asking" else [Event.COMPLETED, Event.STOPPED]
+    if heard != "asking":
+        [last] = node.loop.announced
+        assert last.last
+        told(node, last)
+        node.settle()
+    goodbye = node.loop.announced[-1]
+    assert [said.event for said in farewells(node)] == expected
+    told(node, goodbye)
+    node.settle()
+    assert farewells(node) == []
+
+
 def test_an_answer_to_a_torrent_that_left_is_nothing_to_the_one_that_came_back() -> None:
     """Dropped and added again, it begins anew, after the tracker was told of the end."""
     node, clock, before = begun()

@@ -50,6 +50,7 @@ class Tracker:
         not_before: When it may be asked again; infinity for never.
         tracker_id: What it wants to hear again.
         told_complete: It was told that we have got everything, or need not be.
+        hears_complete: It is being told just that.
     """
 
     url: str
@@ -59,6 +60,7 @@ class Tracker:
     not_before: float = 0.0
     tracker_id: bytes = b""
     told_complete: bool = True
+    hears_complete: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -89,17 +91,13 @@ class Tiers:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Announce:
-    """One announce to be made, as it was when it became due."""
+    """One announce to be made, as it was when it became due; *last*: the torrent leaves."""
 
     tiers: Tiers
     tracker: Tracker
     request: AnnounceRequest
     due: float
-
-    @property
-    def last(self) -> bool:
-        """Whether it says that we leave."""
-        return self.request.event is Event.STOPPED
+    last: bool = False
 
     @property
     def key(self) -> Farewell:
@@ -163,7 +161,9 @@ def take(
             tiers.busy = True
             tracker.port = port
             asked[tracker.url] += 1
-            due.append(_announce(engine, tiers, tracker, _event(tracker)))
+            event = _event(tracker)
+            tracker.hears_complete = event is Event.COMPLETED
+            due.append(_announce(engine, tiers, tracker, event))
             if len(due) == room:
                 break
     return due
@@ -176,11 +176,12 @@ def told(engine: Engine, one: Announce, reply: AnnounceReply) -> None:
     tiers.busy = False
     tracker.fails = 0
     tracker.tracker_id = reply.tracker_id or tracker.tracker_id
-    tracker.knows = not one.last
+    tracker.knows = one.request.event is not Event.STOPPED
+    tracker.hears_complete = False
     if one.request.event is Event.COMPLETED:
         tracker.told_complete = True
     if not _is_here(engine, torrent):
-        if one.request.event is Event.STARTED:  # stop() did not know that it knows
+        if one.request.event in (Event.STARTED, Event.COMPLETED):  # stop() left the rest to this answer
             _say_goodbye(engine, tiers, tracker)
         return
     for tier in tiers.tiers:
@@ -207,8 +208,10 @@ def failed(engine: Engine, one: Announce, fault: TrackerFault) -> None:
     """A tracker could not be asked, or refused: it is the next one's turn."""
     tiers, tracker, now = one.tiers, one.tracker, engine.clock()
     torrent = tiers.torrent
-    tiers.busy = False
+    tiers.busy = tracker.hears_complete = False
     if not _is_here(engine, torrent):
+        if one.request.event is Event.COMPLETED and not one.last:
+            _say_goodbye(engine, tiers, tracker)
         return
     tracker.fails += 1
     pause = FLOOR * 2 ** min(tracker.fails, _WORST)
@@ -236,11 +239,11 @@ def completed(engine: Engine, torrent: TorrentState) -> None:
 
 
 def stop(engine: Engine, torrent: TorrentState) -> None:
-    """The torrent leaves: tell the trackers that know of it."""
+    """The torrent leaves: tell the trackers that know of it, and before that it is whole, if they have not heard."""
     for tiers in torrent.swarm.trackers:
         engine.due.announces.forget(tiers)
         for tracker in tiers.every():
-            if tracker.knows:
+            if tracker.knows and not tracker.hears_complete:
                 _say_goodbye(engine, tiers, tracker)
     torrent.swarm.trackers.clear()
 
@@ -282,7 +285,8 @@ def _is_here(engine: Engine, torrent: TorrentState) -> bool:
 
 
 def _say_goodbye(engine: Engine, tiers: Tiers, tracker: Tracker) -> None:
-    last = _announce(engine, tiers, tracker, Event.STOPPED)
+    event = Event.STOPPED if tracker.told_complete or tracker.fails else Event.COMPLETED
+    last = replace(_announce(engine, tiers, tracker, event), last=True)
     engine.turn.outbox("stop", tracker, engine.network.announce, last)
 
 
