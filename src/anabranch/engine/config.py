@@ -50,7 +50,7 @@ class Config:
         peer_id: All 20 bytes of the peer id; b"" for the identity's prefix and random ones.
 
     Raises:
-        InputRefused: a peer id of another length, or no such encryption.
+        InputRefused: a peer id of another length, no such encryption, or one address where several are due.
     """
 
     data_dir: str | Path = "."
@@ -87,6 +87,8 @@ class Config:
     peer_id: bytes = b""
 
     def __post_init__(self) -> None:
+        if isinstance(self.listen_host, str):  # a sequence of its letters otherwise
+            raise InputRefused(f"listen_host is a tuple of addresses: ({self.listen_host!r},)")
         if len(self.peer_id) not in (0, 20):
             raise InputRefused(f"a peer id has 20 bytes, not {len(self.peer_id)}")
         if self.encryption not in list(Encryption):
