@@ -1,9 +1,10 @@
 """libtorrent sessions (rasterbar, PyPI) as a program of their own: `python libtorrent_program.py JSON`.
 
-The argument has `torrent` (path), `data` (directory), `hosts` (a session for each), `seed`, `peers` to dial, `rc4` and
-`settings` beside or instead of those here. Settings are libtorrent's own but for what keeps it on loopback and TCP.
-It tells in JSON lines where it listens once everything is checked, and `complete` once all is flushed to the files:
-libtorrent says that a torrent is finished before its last blocks are written.
+The argument has `torrent` (path), `data` (directory), `hosts` (a session for each), `seed`, `peers` to dial, `rc4`,
+`settings` beside or instead of those here, and `as_strangers`: local addresses are like all others. Settings are
+libtorrent's own but for what keeps it on loopback and TCP. It tells in JSON lines where it listens once everything is
+checked, and `complete` once all is flushed to the files: libtorrent says that a torrent is finished before its last
+blocks are written.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Task:
     peers: Sequence[tuple[str, int]] = ()
     rc4: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+    as_strangers: bool = False
 
 
 def session(host: str, task: Task) -> Any:
@@ -55,7 +57,12 @@ def session(host: str, task: Task) -> Any:
         "allowed_enc_level": int(lt.enc_level.rc4 if task.rc4 else lt.enc_level.both),
         **task.settings,
     }
-    return lt.session(pack, NO_PLUGINS)
+    made = lt.session(pack, NO_PLUGINS)
+    if task.as_strangers:  # by default peers on local addresses are under no rate limit and need no slot
+        everybody = lt.ip_filter()
+        everybody.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
+        made.set_peer_class_filter(everybody)
+    return made
 
 
 def wait(one: Any, is_it: Callable[[Any], object], patience: int = 1 << 30) -> Any:

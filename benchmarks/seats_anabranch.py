@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from .gauge import Address
-from .seats import Seat
+from .seats import Job, Seat
 
 
 class Anabranch(Seat):
-    """The command line. After a download it goes on seeding, so that it can be looked at when it is complete."""
+    """The command line. After a download it goes on seeding, so that it can be looked at when it is complete.
+
+    Args:
+        job, place, host: As for every seat.
+        options: Words of the command line beside those that keep it on loopback and TCP.
+    """
 
     _served_at = ""  # the event, or the stage in `progress`, that says so
+
+    def __init__(self, job: Job, place: Path, host: str, *, options: Sequence[str] = ()) -> None:
+        super().__init__(job, place, host)
+        self._options = options
 
     def seed(self, peers: Sequence[Address] = ()) -> None:
         """As of every seat."""
@@ -33,7 +43,7 @@ class Anabranch(Seat):
         network = ["--bind", self.host, "--port", "0", "--encryption", "require" if self.job.rc4 else "off"]
         quiet = ["--no-dht", "--no-pex", "--no-lsd", "--no-utp", "--no-trackers", "--no-webseeds", "--no-portmap"]
         words = [command, str(self.job.torrent), "--json", "--state", str(self.place / "state"), *more]
-        self.start(sys.executable, "-m", "anabranch", *words, *network, *quiet, *dialed)
+        self.start(sys.executable, "-m", "anabranch", *words, *network, *quiet, *self._options, *dialed)
 
     def hear(self, line: str) -> None:
         """As of every program."""

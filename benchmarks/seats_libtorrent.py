@@ -22,14 +22,23 @@ class Libtorrent(Seat):
         job, place, host: As for every seat.
         hosts: Listen at these addresses instead, each with a session of its own.
         settings: libtorrent settings beside its defaults.
+        as_strangers: Limit rates and choke as towards the world, which libtorrent does not do on local addresses.
     """
 
     def __init__(
-        self, job: Job, place: Path, host: str, *, hosts: Sequence[str] = (), settings: Mapping[str, Any] | None = None
+        self,
+        job: Job,
+        place: Path,
+        host: str,
+        *,
+        hosts: Sequence[str] = (),
+        settings: Mapping[str, Any] | None = None,
+        as_strangers: bool = False,
     ) -> None:
         super().__init__(job, place, host)
         self._hosts = list(hosts) or [host]
         self._settings = dict(settings or {})
+        self._as_strangers = as_strangers
 
     def seed(self, peers: Sequence[Address] = ()) -> None:
         """As of every seat."""
@@ -48,6 +57,7 @@ class Libtorrent(Seat):
             "peers": peers,
             "rc4": self.job.rc4,
             "settings": self._settings,
+            "as_strangers": self._as_strangers,
         }
         program = Path(__file__).with_name("libtorrent_program.py")
         self.start(sys.executable, program, json.dumps(task))

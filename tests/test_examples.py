@@ -50,3 +50,9 @@ def test_a_service_hands_torrents_to_another_machine(tmp_path: Path) -> None:
     assert digest(tmp_path / "got") == digest(source)
     said = example(tmp_path, "service.py", "torrents", "-d", "got", "--state", "two", "--adopt")
     assert "folder: complete" in said
+
+
+def test_messages_of_an_extension_of_ones_own(tmp_path: Path) -> None:
+    """There and back."""
+    torrent, _ = small_torrent(tmp_path)
+    assert example(tmp_path, "extension.py", torrent) == "good day, you said hello\n"

@@ -38,6 +38,9 @@ def test_json_is_one_object_a_line_and_complete_is_said_once(tmp_path: Path, tor
     assert done.returncode == 0
     assert events[:2] == ["added", "metadata"]
     assert events.count("complete") == 1
+    files = [one["path"] for one in told if one["event"] == "file_complete"]
+    assert sorted(files) == sorted(set(files))
+    assert "folder/deep/two.bin" in files
     assert len({one["torrent"] for one in told}) == 1
     last = [one for one in told if one["event"] == "progress"][-1]
     assert last["done"] == last["total"] == 1_000_006
@@ -140,6 +143,18 @@ def test_seed_goes_on_serving_what_a_download_fetched(tmp_path: Path, torrent: P
         assert done.returncode == 0, done.stderr
         assert second.end(signal.SIGINT) == 130
     assert digest(tmp_path / "third") == digest(tmp_path / "source")
+
+
+def test_a_super_seeder_gives_it_all_to_two_that_know_each_other(tmp_path: Path, torrent: Path) -> None:
+    """seed --super-seeding: a newcomer hears of nothing, then of one piece after another."""
+    with seeding(tmp_path, torrent, tmp_path / "source", "--super-seeding") as address:
+        words = ("--bind", "127.0.0.3", "--port", "0", "--peer", address)
+        with running(tmp_path, "download", torrent, "-d", "second", "--seed", "--json", *words) as second:
+            [other] = second.told("added")["listen"]
+            done = run(tmp_path, "download", torrent, "-d", "third", "--peer", address, "--peer", other, *NOT_HERE)
+            assert done.returncode == 0, done.stderr
+            second.told("complete")
+    assert digest(tmp_path / "third") == digest(tmp_path / "second") == digest(tmp_path / "source")
 
 
 def test_two_programs_cannot_use_the_same_files(tmp_path: Path, torrent: Path) -> None:

@@ -142,6 +142,7 @@ class NodeLink:
         self.closed = ""  # why
         self.blocked = False  # the socket takes nothing
         self.paused = False
+        self.hung_up = False  # the other end did; nobody has looked yet
         self.node = node
         self._other = other
 
@@ -167,6 +168,9 @@ class NodeLink:
         with self.node.engine.turn:
             membership.leave(self.node.engine, self.peer, reason)
         self._other.hang_up()
+
+    def ended(self) -> bool:
+        return self.hung_up
 
     def flush_soon(self) -> None:
         self.node.loop.call(self.flush)

@@ -238,6 +238,23 @@ def test_who_fails_again_and_again_is_forgotten_unless_the_user_gave_it() -> Non
     assert candidates.get(address(1)) is both[1]
 
 
+def test_what_a_source_said_may_be_taken_back() -> None:
+    """Who is known from nowhere else is forgotten; the others are not believed for it any more."""
+    candidates = Candidates()
+    addresses = [Address("10.0.0.1", 1 + number) for number in range(4)]
+    for address, sources in zip(addresses, (["dht"], ["pex", "tracker"], ["lsd", "pex"], ["user"]), strict=True):
+        for source in sources:
+            candidates.add(address, source)
+    engaged = candidates.get(addresses[0])
+    assert engaged is not None
+    candidates.engage(engaged, 0.0)
+    candidates.drop_sources({"dht", "pex", "lsd"})
+    kept = [candidates.get(address) for address in addresses]
+    assert [one.sources if one is not None else None for one in kept] == [None, {"tracker"}, None, {"user"}]
+    candidates.lost(engaged, 1.0, served=True)
+    assert len(candidates) == 2
+
+
 def test_seeds_are_not_dialed_by_seeds() -> None:
     """Neither would have anything from it."""
     candidates = known(2)

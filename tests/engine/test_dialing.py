@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from anabranch.engine import dialing
+from anabranch.engine.candidates import Candidates, half_open_limit
 from anabranch.engine.state import TorrentState
 from anabranch.engine.wanting import allow_download, allow_upload
 from anabranch.model import Address, Priority
@@ -97,15 +100,86 @@ def test_dials_keep_to_the_room_that_the_client_has_for_connections() -> None:
 
 
 def test_a_paused_torrent_among_hundreds_leaves_the_whole_budget_to_the_active_one() -> None:
-    """W37: 500 paused and one that is active."""
-    node = Node(Clock())
-    torrents = [hungry(node, 2, seed=seed % 250 + 1, most=0) for seed in range(20)]
-    active = hungry(node, 60)
+    """W37: 500 paused and one that is active, which gets the share that it would have alone."""
+    node = Node(clock := Clock())
+    torrents = [hungry(node, 2, seed=seed, most=0) for seed in range(1, 501)]
+    active = hungry(node, 120)
     node.engine.limits.dials.set_rate(1000.0, 1000.0, 1000.0)
-    dials = dialed(node, 1010.0)
-    assert len(dials) == 25
+    clock.now = 1010.0
+    dials: list[dialing.Dial] = []
+    for _ in range(3):  # it is asked again until it says that it looked at all
+        dials += dialed(node)
+        node.settle()
+    assert len(dials) == half_open_limit(50, 0, 120) == 25
     assert {dial.torrent for dial in dials} == {active}
     assert not any(torrent.swarm.dialing for torrent in torrents)
+
+
+class Counted(Candidates):
+    """Counts how often anybody asks whether one is due."""
+
+    asked = 0
+
+    def due(self, now: float, seeds_too: bool) -> bool:
+        Counted.asked += 1
+        return super().due(now, seeds_too)
+
+
+def test_the_end_of_a_dial_looks_at_its_own_torrent_alone() -> None:
+    """Not at the hundreds of others that have nobody to dial now."""
+    node = Node(clock := Clock(), total_half_open_connections=1000)
+    node.engine.limits.dials.set_rate(1000.0, 1000.0, 1000.0)
+    torrents = [hungry(node, 0, seed=seed) for seed in range(1, 201)]
+    for number, torrent in enumerate(torrents):
+        torrent.swarm.candidates = Counted()
+        torrent.swarm.candidates.add(Address("10.6.0.1", 1 + number), "tracker")
+        with node.engine.turn:
+            node.engine.due.lively.add(torrent)
+    clock.now = 1010.0
+    dials = dialed(node)
+    assert len(dials) == 200
+    assert dialed(node) == []
+    Counted.asked = 0
+    with node.engine.turn:
+        dialing.ended(node.engine, dials[7].torrent, dials[7].candidate)
+    assert dialed(node) == []
+    assert Counted.asked <= 2
+
+
+def test_full_torrents_are_looked_at_a_few_at_a_time() -> None:
+    """To see whether a peer may give way costs a look at each: hundreds of full torrents are spread over many turns."""
+    node = Node(Clock())
+    torrents = [hungry(node, 0, seed=seed, most=30) for seed in range(1, 61)]
+    for torrent in torrents:
+        for _ in range(30):
+            Remote(node, torrent, CONTENT, pieces=[])
+        torrent.swarm.candidates = Counted()
+        torrent.swarm.candidates.add(Address("10.6.0.1", 1), "tracker")
+        with node.engine.turn:
+            node.engine.due.lively.add(torrent)
+    Counted.asked, asked = 0, []
+    for _ in range(10):
+        assert dialed(node) == []
+        asked.append(Counted.asked)
+    assert asked[0] == 17
+    assert asked[-1] == 60
+
+
+def test_a_dial_that_was_refused_for_a_connection_which_is_there_is_no_failure() -> None:
+    """The peer is known by where it says that it listens; it may have hung up before it said who it is."""
+    node = Node(Clock())
+    torrent = hungry(node, 1)
+    [dial] = dialed(node)
+    remote = Remote(node, torrent, CONTENT, pieces=[], host=dial.candidate.address.host)
+    remote.talk.send_extended_handshake(replace(remote.introduction(), port=dial.candidate.address.port))
+    remote.send()
+    node.settle()
+    with node.engine.turn:
+        dialing.ended(node.engine, torrent, dial.candidate, misunderstood=True)
+    assert dial.candidate.engaged
+    assert dialed(node, 2000.0) == []
+    remote.leave()
+    assert not dial.candidate.engaged
 
 
 def test_ourselves_are_never_dialed() -> None:

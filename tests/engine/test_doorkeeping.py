@@ -1,4 +1,4 @@
-"""Who may come in, and who gives way."""
+"""Who may come in."""
 
 from __future__ import annotations
 
@@ -10,19 +10,13 @@ from anabranch.engine.doorkeeping import (
     CALLS_PER_SECOND,
     FAULTS,
     FAULTS_WITHIN,
+    FORGOTTEN_AFTER,
     MOST_OF_ONE,
     MOST_UNFINISHED,
     SHUT_FOR,
     Doorkeeper,
-    least_useful,
 )
-from anabranch.engine.state import TorrentState
-from anabranch.model import Address
-from engine.remotes import Remote
-from engine.rig import Clock, Node, run
-from engine.samples import Held, sample
 
-CONTENT = sample(pieces=9, blocks=1)
 BAD, GOOD = "203.0.113.66", "192.0.2.1"
 
 
@@ -135,6 +129,20 @@ def test_only_so_many_callers_are_remembered() -> None:
     assert len(door._callers) <= 2048
 
 
+def test_callers_of_a_quarter_of_an_hour_ago_are_forgotten() -> None:
+    """With what they did; each new caller makes room for itself, and nobody looks at all of them."""
+    door: Doorkeeper[Caller] = Doorkeeper()
+    for _ in range(FAULTS):
+        door.blame(BAD, 0.0)
+    for number in range(1000):
+        door.admits(f"10.0.{number // 250}.{number % 250}", 1.0)
+    assert not door.admits(BAD, 1.0)
+    for number in range(600):
+        assert door.admits(f"10.1.{number // 250}.{number % 250}", 2 + FORGOTTEN_AFTER)
+    assert len(door._callers) == 600
+    assert door.admits(BAD, 2 + FORGOTTEN_AFTER)
+
+
 @given(st.lists(st.tuples(st.sampled_from("eeeelfta"), st.integers(0, 400)), max_size=600))
 def test_there_are_never_more_than_allowed_and_nobody_is_counted_twice(acts: list[tuple[str, int]]) -> None:
     """Whoever comes, leaves, shakes hands, or is turned away."""
@@ -163,93 +171,3 @@ def test_there_are_never_more_than_allowed_and_nobody_is_counted_twice(acts: lis
         hosts = [there[one] for one in there if one.peer is None]
         assert len(hosts) <= MOST_UNFINISHED
         assert all(hosts.count(host) <= MOST_OF_ONE for host in set(hosts))
-
-
-# Peers that give way.
-
-
-def seeding() -> tuple[Node, Clock, TorrentState]:
-    node = Node(clock := Clock())
-    torrent = node.add(CONTENT, Held(CONTENT))
-    node.settle()
-    return node, clock, torrent
-
-
-def chosen(node: Node, torrent: TorrentState, host: str = GOOD) -> Address | None:
-    peer = least_useful(torrent.swarm.peers.values(), host, node.engine.clock())
-    return peer.address if peer is not None else None
-
-
-def test_a_peer_that_is_neither_interested_nor_interesting_gives_way() -> None:
-    """The one that is there longest; not before it had the time to become so."""
-    node, clock, torrent = seeding()
-    assert chosen(node, torrent) is None
-    idle = [Remote(node, torrent, CONTENT, pieces=[]) for _ in range(2)]
-    asking = Remote(node, torrent, CONTENT, pieces=[])
-    asking.talk.interested()
-    asking.send()
-    run(clock, node, 5)
-    assert chosen(node, torrent) is None
-    run(clock, node, 6)
-    assert chosen(node, torrent) == idle[0].peer.address
-    for remote in idle:
-        remote.leave()
-    assert chosen(node, torrent) is None
-
-
-def test_one_address_does_not_hold_all_places() -> None:
-    """Who is interested and asks for nothing gives way to a newcomer from elsewhere, if it is one of a crowd."""
-    node, clock, torrent = seeding()
-    remotes = [Remote(node, torrent, CONTENT, pieces=[], host=BAD) for _ in range(6)]
-    other = Remote(node, torrent, CONTENT, pieces=[])
-    for remote in (*remotes, other):
-        remote.talk.interested()
-        remote.send()
-    run(clock, node, 4)
-    assert chosen(node, torrent) == remotes[0].peer.address
-    assert chosen(node, torrent, BAD) is None
-    for remote in remotes[3:]:
-        remote.leave()
-    assert chosen(node, torrent) is None
-
-
-def test_who_moves_blocks_stays_whatever_its_address() -> None:
-    """Downloads and uploads, those under way and those of the last minute."""
-    node, clock, torrent = seeding()
-    remotes = [Remote(node, torrent, CONTENT, pieces=[], host=BAD) for _ in range(5)]
-    active = remotes[0]
-    active.talk.interested()
-    active.send()
-    node.settle()
-    active.ask(0, 0, 16384)
-    node.settle()
-    run(clock, node, 3)
-    assert active.answers()
-    assert chosen(node, torrent) == remotes[1].peer.address
-
-
-def test_who_gave_a_block_lately_stays() -> None:
-    """Even when nothing is asked of it now."""
-    node = Node(clock := Clock())
-    torrent = node.add(CONTENT)
-    node.settle()
-    remote = Remote(node, torrent, CONTENT, pieces=[0])
-    run(clock, node, 50)
-    assert remote.sent == 1
-    assert chosen(node, torrent) is None
-    run(clock, node, 15)
-    assert chosen(node, torrent) == remote.peer.address
-
-
-def test_whom_the_user_gave_goes_last() -> None:
-    """It was wished for."""
-    node, clock, torrent = seeding()
-    torrent.swarm.candidates.add(Address("10.9.9.9", 1), "user")
-    candidate = torrent.swarm.candidates.get(Address("10.9.9.9", 1))
-    given_by_user = Remote(node, torrent, CONTENT, pieces=[], candidate=candidate)
-    run(clock, node, 5)
-    other = Remote(node, torrent, CONTENT, pieces=[])
-    run(clock, node, 20)
-    assert chosen(node, torrent) == other.peer.address
-    other.leave()
-    assert chosen(node, torrent) == given_by_user.peer.address

@@ -16,7 +16,7 @@ from anabranch.engine import events
 from anabranch.engine.checking import want_check
 from anabranch.engine.failing import RETRY_EVERY
 from anabranch.engine.files import Worth
-from anabranch.engine.reading import read_verified, wait_for
+from anabranch.engine.reading import read_found, wait_for
 from anabranch.engine.saving import partial_pieces, resume_data, take_resume
 from anabranch.engine.stage import Failed, Live
 from anabranch.engine.stats import bytes_completed, stats_of
@@ -175,7 +175,7 @@ def test_a_reader_over_a_gap_finds_zeros_there(have: set[int], offset: int, want
         there = min(wanted, ((offset + there) // PIECE + 1) * PIECE - offset)
     assert found.length == there
     room = bytearray(b"\xff" * there)
-    read_verified(torrent, offset, memoryview(room))
+    assert read_found(node, torrent, found, offset, memoryview(room)) == there
     assert room == sample.content[offset : offset + there]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from anabranch.engine import opening
+from anabranch.engine import introducing
 from anabranch.metainfo import Magnet
 from anabranch.wire import Have
 from engine.remotes import Remote, Teacher
@@ -40,7 +40,7 @@ def test_what_peers_give_is_hashed_by_a_worker() -> None:
 
 def test_who_came_early_is_told_of_many_pieces_over_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """W01: 350,000 recorded pieces would be one long turn for each peer; none is told what was lost meanwhile."""
-    monkeypatch.setattr(opening, "_TOLD", 8)
+    monkeypatch.setattr(introducing, "_TOLD", 8)
     content = sample(pieces=64, blocks=1)
     node = Node(Clock())
     torrent = node.learn(Magnet.of(content.metainfo), Held(content, range(60)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from asyncio import TimerHandle
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -10,9 +11,12 @@ from typing import cast
 
 import pytest
 
+from anabranch.engine import membership
+from anabranch.engine.candidates import Candidate
 from anabranch.engine.chatter import BURST, MOST_SILENCES, RATE, Chatter
 from anabranch.engine.encryption import Encryption
 from anabranch.engine.engine import Engine
+from anabranch.engine.events import PeerLost
 from anabranch.engine.handshaking import Handshaking, Secret
 from anabranch.engine.link_io import MESSAGES_AT_ONCE, MOST_UNTOLD, PLAIN_SIZE, SocketLink
 from anabranch.engine.state import TorrentState
@@ -21,6 +25,7 @@ from anabranch.wire import HANDSHAKE_LENGTH, Connection, Handshake, RequestRun, 
 from engine.rig import Clock, Node
 from engine.samples import sample
 
+FAST_OPEN, NO_COOKIE = 30, 34  # TCP_FASTOPEN_CONNECT and TCP_FASTOPEN_NO_COOKIE of Linux
 FLOOD = (messages.encode(messages.Interested()) + messages.encode(messages.NotInterested())) * 2000
 
 
@@ -242,3 +247,101 @@ def test_floods_do_not_keep_others_from_being_heard() -> None:
             host.read()
             clock.now += 0.01
         assert heard < 8 * (BURST + 4 * 18 + RATE * 2 + 2 * len(FLOOD * 4))
+
+
+# Dials, and how connections end.
+
+
+@contextmanager
+def dialing_to(node: Node, torrent: TorrentState, where: Address) -> Iterator[tuple[Loop, SocketLink, Candidate]]:
+    """A dial under way of which the system says that it is connected, before anything was sent: see net.dial()."""
+    torrent.swarm.candidates.add(where, "tracker")
+    candidate = torrent.swarm.candidates.get(where)
+    assert candidate is not None
+    torrent.swarm.candidates.engage(candidate, node.engine.clock())
+    torrent.swarm.dialing = node.engine.due.half_open = 1
+    greeting, names = membership.our_greeting(node.engine, torrent, torrent.info_hash)
+    shaking = Handshaking.dialed(greeting, names, Encryption.OFF, None, node.engine.clock(), 4)
+    host = Loop(node.engine)
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, FAST_OPEN, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, NO_COOKIE, 1)
+        assert sock.connect_ex(where) == 0
+        link = SocketLink(host, sock, where, shaking, torrent, candidate)
+        link.start(4)
+        host.write()
+        yield host, link, candidate
+        assert link.ended()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP Fast Open by connect() is Linux's")
+def test_a_refusal_behind_fast_open_is_a_failed_dial() -> None:
+    """It counts as open until then, comes with the first receive, and says nothing about encryption."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        where = Address(*gone.getsockname())
+    node = Node(Clock())
+    torrent = node.add(sample(pieces=4, blocks=1))
+    node.settle()
+    with dialing_to(node, torrent, where) as (host, link, candidate):
+        assert torrent.swarm.dialing == node.engine.due.half_open == 1
+        while not link.ended():
+            pass
+        host.read()
+        assert torrent.swarm.dialing == node.engine.due.half_open == 0
+        assert (candidate.failures, candidate.misunderstood) == (1, False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP Fast Open by connect() is Linux's")
+def test_one_that_never_answers_behind_fast_open_times_out() -> None:
+    """By the same clock as any dial."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        node = Node(Clock())
+        torrent = node.add(sample(pieces=4, blocks=1))
+        node.settle()
+        with dialing_to(node, torrent, Address(*silent.getsockname())) as (host, link, candidate):
+            assert not link.ended()
+            [(after, act)] = host.timers
+            assert after == 4
+            act()
+            assert torrent.swarm.dialing == node.engine.due.half_open == 0
+            assert (candidate.failures, candidate.misunderstood) == (1, False)
+
+
+def test_who_hung_up_behind_its_last_words_has_ended() -> None:
+    """Before anybody has read them."""
+    node = Node(Clock())
+    torrent = node.seed(sample(pieces=4, blocks=1))
+    with joined(torrent, node) as (_, link, theirs):
+        assert not link.ended()
+        theirs.send(messages.encode(messages.NotInterested()))
+        if sys.platform == "linux":
+            theirs.shutdown(socket.SHUT_RDWR)
+            assert link.ended()
+        link.close("done")
+        assert link.ended()
+
+
+@pytest.mark.parametrize(
+    ("last_words", "reads", "reason"),
+    [
+        (b"", True, "closed by the peer"),
+        (b"", False, "the connection broke: Connection reset by peer"),  # what it did not read is lost
+        (messages.encode(messages.Have(999)), True, "piece 999 of 4"),
+    ],
+)
+def test_why_a_peer_left_is_told_in_words(last_words: bytes, reads: bool, reason: str) -> None:
+    """Without the system's number of an error."""
+    node = Node(Clock())
+    torrent = node.seed(sample(pieces=4, blocks=1))
+    with joined(torrent, node) as (host, link, theirs):
+        if reads:
+            spoken(theirs)
+        if last_words:
+            theirs.send(last_words)
+            host.read()
+            link.tick(node.engine.clock())
+        else:
+            theirs.close()
+            host.read()
+    assert [event.reason for event in node.told() if isinstance(event, PeerLost)] == [reason]

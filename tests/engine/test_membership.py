@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 
 from anabranch.engine import dialing, events
@@ -10,7 +12,7 @@ from anabranch.engine.wanting import set_max_connections
 from anabranch.model import Address, PeerFault
 from anabranch.wire import Handshake, HaveAll, HaveNone, PeerHas
 from engine.remotes import Remote
-from engine.rig import Clock, Nobody, Node, connect, run, settle
+from engine.rig import Clock, Nobody, Node, NodeLink, connect, run, settle
 from engine.samples import Held, PlainStorage, sample
 from engine.truth import check
 
@@ -285,3 +287,120 @@ def test_a_candidate_that_served_us_may_come_back_soon() -> None:
     assert remote.link.closed
     assert candidate.failures == 0
     assert not candidate.engaged
+
+
+# The same peer again.
+
+
+def test_a_peer_that_hung_up_and_comes_again_is_let_in() -> None:
+    """aria2 fetches the metadata by one connection and the content by the next; we may not have seen the first one's
+    end yet, and it would never try again. Neither a full torrent keeps it out, nor the direction, nor the address."""
+    for again in (ADDRESS._replace(port=5), ADDRESS):
+        for most in (50, 1):
+            for we_dialed in (False, True):
+                node = Node(Clock(), 9)
+                torrent = node.add(CONTENT)
+                node.settle()
+                torrent.policy.most_connections = most
+                torrent.swarm.candidates.add(ADDRESS, "user")
+                candidate = torrent.swarm.candidates.get(ADDRESS)
+                assert candidate is not None
+                them = theirs(b"-AA0000-a lesser id.")
+                first = node.join(torrent, Nobody(), ADDRESS, them, candidate if we_dialed else None)
+                with pytest.raises(PeerFault, match=r"already|enough"):
+                    node.join(torrent, Nobody(), again, them)
+                first.hung_up = True
+                second = node.join(torrent, Nobody(), again, them)
+                assert list(torrent.swarm.peers.values()) == [second.peer]
+                node.settle()
+                assert first.closed == "closed by the peer"
+                assert not second.closed
+                assert (second.peer.candidate is candidate) == we_dialed
+                lost = [event for event in node.told() if isinstance(event, events.PeerLost)]
+                assert [event.reason for event in lost] == ["closed by the peer"]
+                check(node)
+
+
+def test_a_peer_that_comes_again_takes_the_place_of_a_connection_on_which_nothing_moves() -> None:
+    """The word that it ended may be lost. One on which blocks move stays, and one that is new."""
+    node = Node(clock := Clock())
+    torrent = node.seed(CONTENT)
+    first = node.join(torrent, Nobody(), ADDRESS, theirs())
+    again = ADDRESS._replace(port=5)
+    run(clock, node, 9)
+    with pytest.raises(PeerFault, match="connected to this peer already"):
+        node.join(torrent, Nobody(), again, theirs())
+    run(clock, node, 2)
+    first.peer.flow.last_block = clock.now
+    with pytest.raises(PeerFault, match="connected to this peer already"):
+        node.join(torrent, Nobody(), again, theirs())
+    run(clock, node, 61)
+    second = node.join(torrent, Nobody(), again, theirs())
+    node.settle()
+    assert first.closed == "connected twice"
+    assert list(torrent.swarm.peers.values()) == [second.peer]
+
+
+@pytest.mark.parametrize("order", sorted(set(permutations("AABB"))))
+@pytest.mark.parametrize("greater", [1, 2])
+def test_two_that_dial_each_other_at_once_end_with_one_connection(order: tuple[str, ...], greater: int) -> None:
+    """In whatever order they get to know of both: who is called joins first, the caller when the answer is there."""
+    clock = Clock()
+    nodes = {"A": Node(clock, greater), "B": Node(clock, 3 - greater)}
+    torrents = {name: node.add(CONTENT) for name, node in nodes.items()}
+    hosts = {"A": "10.7.0.1", "B": "10.7.0.2"}
+    candidates = {}
+    for name, other in (("A", "B"), ("B", "A")):
+        nodes[name].settle()
+        swarm = torrents[name].swarm
+        swarm.candidates.add(Address(hosts[other], 42069), "user")
+        candidate = candidates[name] = swarm.candidates.get(Address(hosts[other], 42069))
+        assert candidate is not None
+        swarm.candidates.engage(candidate, clock.now)
+        swarm.dialing = nodes[name].engine.due.half_open = 1
+    links: dict[str, list[NodeLink]] = {"A": [], "B": []}  # by caller: the called end, then its own
+    for caller in order:
+        called = "B" if caller == "A" else "A"
+        here, there = (called, caller) if not links[caller] else (caller, called)
+        if here == caller and links[caller][0].closed:
+            refused = True  # it hears no answer but the end
+        else:
+            met = Handshake.ours(CONTENT.info_hash, nodes[there].engine.peer_id)
+            address = Address(hosts[there], 42069 if here == caller else 50_000)
+            try:
+                link = nodes[here].join(
+                    torrents[here], Nobody(), address, met, candidates[here] if here == caller else None
+                )
+                links[caller].append(link)
+                refused = False
+                if here == caller:
+                    link.reaches(links[caller][0])
+                    links[caller][0].reaches(link)
+            except PeerFault:
+                refused = True
+                if here == caller:
+                    links[caller][0].hang_up()
+                else:
+                    links[caller].append(closed_link(nodes[here]))
+        if here == caller:
+            torrents[caller].swarm.dialing -= 1
+            if refused:
+                torrents[caller].swarm.dialing += 1
+                candidate = candidates[caller]
+                assert candidate is not None
+                with nodes[caller].engine.turn:
+                    dialing.ended(nodes[caller].engine, torrents[caller], candidate)
+        settle(*nodes.values())
+    settle(*nodes.values())
+    winner = "A" if greater == 2 else "B"
+    for name, torrent in torrents.items():
+        [peer] = torrent.swarm.peers.values()
+        assert peer.outgoing == (name == winner)
+        assert torrent.swarm.dialing == 0
+
+
+def closed_link(node: Node) -> NodeLink:
+    """The end of a connection that was refused."""
+    link = NodeLink(node, Nobody())
+    link.closed = "refused"
+    return link

@@ -26,6 +26,7 @@ def serving(node: Node, *, blocks: int = 8, fast: bool = True) -> Remote:
     node.settle()
     assert not remote.peer.talk.am_choking
     remote.link.blocked = True
+    remote.peer.serving.allowed.clear()  # nothing is given while choking
     return remote
 
 

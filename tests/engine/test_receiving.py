@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 import pytest
 
 from anabranch.engine import receiving
+from anabranch.engine.advice import LONGEST_REST
 from anabranch.engine.asking import COPIES
 from anabranch.engine.stage import Live
 from anabranch.model import BLOCK_SIZE, PeerFault
-from anabranch.wire import BlocksLanded, CancelRun, UnexpectedBlock
+from anabranch.picker.window import START
+from anabranch.wire import BlocksLanded, CancelledBlock, CancelRun, RequestRun, UnexpectedBlock
+from engine.lines import Line, flow
 from engine.remotes import Deaf, Refuser, Remote
 from engine.rig import Clock, Node, connect, run, until
 from engine.samples import on_disk, sample
@@ -67,18 +71,60 @@ def test_what_one_peer_rejects_another_is_asked_for() -> None:
     assert not refuser.link.closed
 
 
-def test_who_rejects_everything_is_asked_once_a_second_and_no_more() -> None:
-    """It would go on rejecting as fast as the line allows."""
+def test_who_rejects_everything_is_asked_ever_more_seldom() -> None:
+    """It would go on rejecting as fast as the line allows. When it thinks better, it is asked soon."""
     content = sample(pieces=4, blocks=4)
     node = Node(clock := Clock())
     torrent = node.add(content)
     node.settle()
     refuser = Refuser(node, torrent, content)
     run(clock, node, 60)
-    assert len(refuser.heard) < 3 * 60
+    assert refuser.said(RequestRun) <= 40
+    before = refuser.said(RequestRun)
+    run(clock, node, 60)
+    assert refuser.said(RequestRun) - before <= 5 * 4
     refuser.requested = lambda run: Remote.requested(refuser, run)  # type: ignore[method-assign]  # it thinks better
-    run(clock, node, 5)
+    run(clock, node, LONGEST_REST + 2)
     assert torrent.signals.complete.is_set
+
+
+def test_a_good_peer_that_rejects_once_goes_on_at_its_rate() -> None:
+    """One piece that it has lost: the others come as before, and it is asked for that one at the end."""
+    content = sample(pieces=60, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.add(content)
+    node.settle()
+
+    class Loser(Line):
+        def requested(self, run: RequestRun) -> None:
+            if run.piece == 20:
+                self.talk.reject(run.piece, run.begin, run.length, run.block)
+            else:
+                super().requested(run)
+
+    loser = Loser(node, torrent, content, speed=20, latency=0.1)
+    seconds = flow(clock, node, [loser], 60, done=lambda: torrent.pieces.complete_count == 59)
+    assert seconds < 59 * 4 / 20 * 1.05 + 0.5
+    assert loser.peer.window.size(500) > START
+    flow(clock, node, [loser], 60)
+    assert sum(event.piece == 20 for event in loser.heard if isinstance(event, RequestRun)) <= 40
+    other = Remote(node, torrent, content, pieces=[20])
+    node.settle(lambda: check(node))
+    assert other.sent == 4
+    assert torrent.signals.complete.is_set
+
+
+def test_what_we_cancelled_counts_against_nobody() -> None:
+    """The blocks of a peer that goes on to send them are wasted, and never the reason to drop it."""
+    content = sample(pieces=2, blocks=2)
+    node = Node(Clock())
+    torrent = node.add(content)
+    node.settle()
+    remote = Remote(node, torrent, content, pieces=[])
+    with node.engine.turn:
+        receiving.take(node.engine, remote.peer, [CancelledBlock(0, 0, BLOCK_SIZE)] * 1000, 1000.0)
+        receiving.take(node.engine, remote.peer, [UnexpectedBlock(0, 0, BLOCK_SIZE)] * 100, 1000.0)
+    assert torrent.totals.wasted == 1100 * BLOCK_SIZE
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -160,6 +206,21 @@ def test_the_last_blocks_are_asked_for_from_several_and_cancelled_on_arrival() -
     assert slow.said(CancelRun)
     assert sum(remote.sent for remote in (slow, *fast)) <= 32 * COPIES
     assert not any(remote.link.closed for remote in (slow, *fast))
+
+
+def test_a_block_is_asked_of_three_peers_at_most() -> None:
+    """W24: however many are idle, and however long it does not come."""
+    content = sample(pieces=1, blocks=1)
+    node = Node(clock := Clock())
+    torrent = node.add(content)
+    node.settle()
+    silent = [Remote(node, torrent, content, rate=0) for _ in range(6)]
+    most = 0
+    for _ in range(20):
+        run(clock, node, 1, lambda: check(node))
+        owed = Counter(block for remote in silent for block in remote.asked)
+        most = max(most, *owed.values())
+    assert most == COPIES
 
 
 def test_whoever_is_overtaken_by_a_copy_is_told_to_keep_the_block() -> None:

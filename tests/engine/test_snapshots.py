@@ -76,3 +76,52 @@ def test_only_the_first_picture_waits_for_the_turn() -> None:
     got: list[TorrentStats] = []
     together(lambda: got.append(picture_of(node, torrent)), lambda: got.append(picture_of(node, torrent)))
     assert len(got) == 2
+
+
+def test_many_torrents_are_polled_at_five_computations_a_second_each(counted: list[float]) -> None:
+    """W40: 500 torrents, two polls of each in every hundredth of a second, with the turn taken now and then."""
+    node = Node(clock := Clock())
+    torrents = [node.add(sample(seed=number)) for number in range(500)]
+    node.settle()
+    for hundredth in range(100):
+        clock.now += 0.01
+        for torrent in torrents:
+            picture_of(node, torrent)
+        if hundredth % 7 == 0:
+            with node.turn:
+                together(lambda: [picture_of(node, torrent) for torrent in torrents])
+        if hundredth % 10 == 0:
+            node.settle()
+    assert len(counted) <= 500 * 6  # five, and the first
+
+
+def test_who_comes_to_the_turn_late_does_not_compute_again(counted: list[float]) -> None:
+    """W40: a refresh that was queued finds that somebody else has made the picture."""
+    node = Node(clock := Clock())
+    torrent = node.add(sample())
+    node.settle()
+    picture_of(node, torrent)
+    clock.now += 1
+    with node.turn:
+        together(lambda: picture_of(node, torrent))
+        fresh = picture_of(node, torrent)
+    assert torrent.snapshot.due
+    node.settle()
+    assert not torrent.snapshot.due
+    assert picture_of(node, torrent) is fresh
+    assert len(counted) == 2
+
+
+def test_a_stuck_engine_costs_the_pollers_nothing(counted: list[float]) -> None:
+    """W40: while a refresh is on its way all get the old picture with its age, also where the turn is free again."""
+    node = Node(clock := Clock())
+    torrent = node.add(sample())
+    node.settle()
+    first = picture_of(node, torrent)
+    with node.turn:
+        for _ in range(10):
+            clock.now += 1
+            together(lambda: picture_of(node, torrent))
+    assert picture_of(node, torrent) is first
+    assert clock.now - first.at == pytest.approx(10)
+    assert len(counted) == len(node.loop.calls) == 1

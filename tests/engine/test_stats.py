@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from anabranch.engine.checking import want_check
 from anabranch.engine.stats import bytes_completed, peer_stats, stats_of
-from anabranch.model import BLOCK_SIZE, Priority, all_pieces
+from anabranch.model import BLOCK_SIZE, Address, Priority, all_pieces
 from engine.remotes import Remote
 from engine.rig import Clock, Node, run
 from engine.samples import Faults, Held, PlainStorage, sample
@@ -57,6 +57,8 @@ def test_a_torrent_tells_what_it_is_doing() -> None:
     stats = stats_of(node.engine, torrent)
     assert (stats.stage, stats.error) == ("live", "")
     assert (stats.peers, stats.seeds) == (2, 1)
+    assert (stats.half_open, stats.pending, stats.total_peers) == (0, 0, 2)
+    assert stats.hashed == torrent.totals.hashed
     assert stats.downloaded == torrent.totals.downloaded > 0
     assert 0.5 * 4 * BLOCK_SIZE < stats.rate_down < 2 * 4 * BLOCK_SIZE
     faults.always.add("write")
@@ -107,3 +109,21 @@ def test_a_peer_tells_what_passes_between_us() -> None:
     assert not stats.choked
     assert not stats.choking
     assert stats.outstanding == remote.peer.talk.outstanding > 0
+
+
+def test_everybody_known_is_counted_once() -> None:
+    """Connected, being dialed, or waiting to be."""
+    content = sample()
+    node = Node(Clock())
+    torrent = node.add(content)
+    node.settle()
+    for number in range(1, 8):
+        torrent.swarm.candidates.add(Address(f"10.1.0.{number}", 1000 + number), "user")
+    Remote(node, torrent, content)  # came by itself
+    with node.turn:
+        dialed = torrent.swarm.candidates.get(Address("10.1.0.3", 1003))
+        assert dialed is not None
+        torrent.swarm.candidates.engage(dialed, 0.0)
+        torrent.swarm.dialing += 1
+        stats = stats_of(node.engine, torrent)
+    assert (stats.peers, stats.half_open, stats.pending, stats.total_peers) == (1, 1, 6, 8)

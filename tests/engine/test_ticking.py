@@ -6,9 +6,10 @@ import pytest
 
 from anabranch.engine.stage import Live
 from anabranch.engine.ticking import IDLE_AFTER, SNUBBED_AFTER, ZOMBIE_AFTER
+from anabranch.metainfo import Magnet
 from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.wire import CancelRun
-from engine.remotes import Deaf, Remote
+from engine.remotes import Deaf, Remote, Teacher
 from engine.rig import Clock, Node, run, until
 from engine.samples import on_disk, sample
 from engine.truth import check
@@ -86,6 +87,55 @@ def test_a_peer_that_was_idle_for_long_is_not_dropped_when_it_is_asked() -> None
     assert torrent.signals.complete.is_set
 
 
+@pytest.mark.parametrize("before", [5, 45])
+def test_who_chokes_us_and_keeps_our_requests_is_no_zombie(before: int) -> None:
+    """W29: with the fast extension requests outlive a choke (BEP 6). Others get them; also if it was silent before."""
+    content = sample(pieces=4, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.add(content)
+    node.settle()
+    deaf = Deaf(node, torrent, content)
+    run(clock, node, before)
+    deaf.talk.choke()
+    deaf.send()
+    run(clock, node, 500)
+    assert not deaf.link.closed
+    assert not deaf.peer.talk.outstanding
+    deaf.talk.unchoke()
+    deaf.send()
+    run(clock, node, ZOMBIE_AFTER - 5)
+    assert not deaf.link.closed
+    until(clock, node, lambda: bool(deaf.link.closed), 30)
+
+
+def test_the_time_of_what_was_asked_before_a_choke_begins_with_the_unchoke() -> None:
+    """W29: it could not answer meanwhile."""
+    content = sample(pieces=4, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.add(content)
+    node.settle()
+    deaf = Deaf(node, torrent, content)
+    run(clock, node, SNUBBED_AFTER - 5)
+    deaf.talk.choke()
+    deaf.talk.unchoke()
+    deaf.send()
+    run(clock, node, ZOMBIE_AFTER - 5)
+    assert not deaf.link.closed
+    until(clock, node, lambda: bool(deaf.link.closed), 10)
+
+
+def test_who_owes_nothing_but_metadata_is_no_zombie() -> None:
+    """W29: only requests for blocks count; who does not tell the info dictionary is for learning.py to judge."""
+    content = sample(pieces=4, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.learn(Magnet.of(content.metainfo))
+    node.settle()
+    silent = Teacher(node, torrent, content, silent=True)
+    run(clock, node, 2 * ZOMBIE_AFTER)
+    assert silent.asked_info
+    assert not silent.link.closed
+
+
 def test_a_block_is_as_young_as_its_last_byte() -> None:
     """W46: after three minutes of silence a block comes; that is when the peer was last of use, and it stays."""
     content = sample(pieces=2, blocks=4)
@@ -95,12 +145,12 @@ def test_a_block_is_as_young_as_its_last_byte() -> None:
     remote = Remote(node, torrent, content, rate=0)
     run(clock, node, 180)
     node.want(torrent, [Priority.NORMAL])
-    node.settle()
+    run(clock, node, 20)
     remote.serve(1)
     remote.send()
     node.settle()
     assert remote.peer.flow.last_block == clock.now
-    run(clock, node, 100)
+    run(clock, node, 110)
     assert not remote.link.closed
 
 
@@ -243,7 +293,9 @@ def test_a_peer_whose_wake_was_lost_is_asked_within_a_second() -> None:
     node = Node(clock := Clock())
     torrent = node.add(content, want=Priority.NONE)
     node.settle()
-    Remote(node, torrent, content)
+    remote = Remote(node, torrent, content)
+    remote.talk.unchoke()  # already: it will not say anything that would wake us
+    remote.send()
     node.settle()
     with node.engine.turn:  # behind everybody's back
         torrent.worth.of_file[:] = [Priority.NORMAL]

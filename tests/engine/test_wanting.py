@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anabranch.engine.events import PieceChanged
+from anabranch.engine.state import TorrentState
+from anabranch.engine.turn_io import SLICE
 from anabranch.engine.wanting import choose_file, choose_pieces, read_ahead, refresh_all
 from anabranch.model import Priority
 from engine.crowd import together
@@ -63,38 +67,44 @@ def test_after_any_changes_the_order_holds_what_is_wanted_and_missing(seed: int,
     assert torrent.pieces.missing_wanted == len(wanted)
 
 
-def test_threads_that_change_priorities_during_a_download_lose_no_wake() -> None:
+@pytest.mark.parametrize("slice_size", [3, SLICE])
+@pytest.mark.parametrize("changes", [1, 2, 40])
+def test_threads_that_change_priorities_during_a_download_lose_no_wake(changes: int, slice_size: int) -> None:
     """W05: eight threads at random; at quiescence who has what is wanted has been asked, and the states are right."""
     content = sample(files=tuple([20_000] * 24), blocks=1)
-    node = Node(Clock())
-    torrent = node.add(content, want=None)
-    node.settle()
-    for number in range(4):
-        Remote(node, torrent, content, [piece for piece in range(30) if piece % 4 in (number, 3)])
+    for world in range(80 // changes):
+        node = Node(Clock(), slice_size=slice_size)
+        torrent = node.add(content, want=None)
+        node.settle()
+        for number in range(4):
+            Remote(node, torrent, content, [piece for piece in range(30) if piece % 4 in (number, 3)])
+        node.settle()  # nobody has anything to say any more: what follows comes of the changes alone
 
-    def change(seed: int) -> None:
-        draw = Random(seed)
-        for _ in range(60):
-            with node.engine.turn:
-                if draw.random() < 0.5:
-                    file = draw.randrange(24)
-                    choose_file(
-                        node.engine, torrent, file, draw.choice([Priority.NONE, Priority.NORMAL, Priority.HIGH])
-                    )
-                else:
-                    first = draw.randrange(30)
-                    priority = draw.choice(list(Priority))
-                    choose_pieces(node.engine, torrent, range(first, min(first + 3, 30)), priority)
+        def change(seed: int, node: Node = node, torrent: TorrentState = torrent) -> None:
+            draw = Random(seed)
+            for _ in range(changes):
+                with node.engine.turn:
+                    if draw.random() < 0.5:
+                        file = draw.randrange(24)
+                        worth = draw.choice([Priority.NONE, Priority.NORMAL, Priority.HIGH])
+                        choose_file(node.engine, torrent, file, worth)
+                    else:
+                        first = draw.randrange(30)
+                        priority = draw.choice(list(Priority))
+                        choose_pieces(node.engine, torrent, range(first, min(first + 3, 30)), priority)
 
-    def pump() -> None:
-        for _ in range(4000):
-            node.step()
+        def pump(node: Node = node) -> None:
+            for _ in range(50 * changes):
+                node.step()
 
-    together(pump, *(lambda seed=seed: change(seed) for seed in range(8)))
-    node.settle()
-    check(node)
-    assert not [piece for piece in range(30) if torrent.worth.of(piece) and not torrent.pieces.complete[piece]]
-    assert torrent.signals.complete.is_set == any(torrent.pieces.worth)
+        together(pump, *(partial(change, 8 * world + number) for number in range(8)))
+        node.settle()
+        check(node)
+        assert list(torrent.pieces.worth) == [torrent.worth.of(piece) for piece in range(30)]
+        assert not [piece for piece in range(30) if torrent.worth.of(piece) and not torrent.pieces.complete[piece]]
+        assert torrent.signals.complete.is_set == any(torrent.pieces.worth)
+        told = {event.piece: event.complete for event in node.told() if isinstance(event, PieceChanged)}
+        assert told == dict.fromkeys(torrent.pieces.complete.search(1), True)
 
 
 def test_a_change_is_followed_by_requests_without_any_other_event() -> None:

@@ -29,7 +29,10 @@ def check_pieces(torrent: TorrentState) -> None:
     if torrent.worth.sweeps:
         return
     held = {one for one in pieces if one in table.order}
-    assert held == ({one for one in pieces if table.requestable(one)} if table.ordered else set())
+    askable = {one for one in pieces if table.requestable(one)}
+    due = set(pieces) if table.ordering.shared is not None else askable
+    assert held == (due if table.ordered else set())
+    assert not held or {one for one in pieces if table.askable and table.askable[one]} == askable
     assert table.ordered or not torrent.swarm.peers
     assert all(table.order.get(one) == table.standing(one) for one in held)
     assert {one for one in pieces if table.order.members[one]} == held

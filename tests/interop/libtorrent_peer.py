@@ -27,6 +27,7 @@ class LibtorrentPeer:
         port: 0 lets the system choose; `.port` tells.
         encryption: "off" (plain only), "allow", or "require" (RC4 only), both ways.
         settings: libtorrent settings beside or instead of those of libtorrent_program.py.
+        as_strangers: Limit rates and choke as towards the world, which libtorrent does not do on local addresses.
     """
 
     def __init__(
@@ -36,10 +37,17 @@ class LibtorrentPeer:
         *,
         encryption: str = "allow",
         settings: dict[str, Any] | None = None,
+        as_strangers: bool = False,
     ) -> None:
         self.host = host
         self.port = port
-        self._start = {"host": host, "port": port, "encryption": encryption, "settings": settings or {}}
+        self._start = {
+            "host": host,
+            "port": port,
+            "encryption": encryption,
+            "settings": settings or {},
+            "as_strangers": as_strangers,
+        }
         self._answers: SimpleQueue[str] = SimpleQueue()
         self._last = ""
 

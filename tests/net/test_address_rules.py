@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anabranch.model import Address
-from anabranch.net import neighbourhood, why_not_dialed
+from anabranch.net import neighbourhood, network, why_not_dialed
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,28 @@ def test_any_address_is_judged(ip: object, port: int) -> None:
     host = str(ip).partition("%")[0]
     assert neighbourhood(host)
     assert isinstance(why_not_dialed(Address(host, port)), str)
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "172.15.0.1", "172.32.0.1", "100.63.0.1", "192.167.0.1", "2001:db8::8"])
+def test_a_network_of_strangers_counts_as_one(host: str) -> None:
+    """A /24 of public addresses, a /64 of IPv6."""
+    assert network(host) == network(host[:-1] + "9")
+    assert network(host) != network("8.8.9.8")
+
+
+@pytest.mark.parametrize(
+    "host", ["10.1.2.3", "127.0.0.1", "172.16.0.1", "172.31.0.1", "192.168.1.1", "169.254.1.1", "100.64.0.1"]
+)
+def test_in_a_private_network_each_address_counts_for_itself(host: str) -> None:
+    """And on the machine itself."""
+    assert network(host) != network(host[:-1] + "9")
+
+
+@given(st.text())
+def test_what_is_no_address_is_of_no_network(noise: str) -> None:
+    """Neither a host name nor half an address."""
+    try:
+        ip_address(noise)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            network(noise)

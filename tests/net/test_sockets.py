@@ -8,6 +8,7 @@ import os
 import resource
 import select
 import socket
+import struct
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -15,8 +16,19 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from anabranch.model import Address, InputRefused
-from anabranch.net import DescriptorsExhausted, accept_all, ample_descriptors, dial, dialled, listen, until_connected
+from anabranch.net import (
+    DescriptorsExhausted,
+    accept_all,
+    ample_descriptors,
+    dial,
+    dialled,
+    hung_up,
+    listen,
+    until_connected,
+)
 
+FAST_OPEN = 30  # TCP_FASTOPEN_CONNECT, Linux 4.11
+HUNG_UP = getattr(select, "POLLRDHUP", select.POLLIN)
 NO_COOKIE = 34  # TCP_FASTOPEN_NO_COOKIE, Linux 4.15: every dial is treated as one with a known cookie
 
 
@@ -135,6 +147,38 @@ def test_a_refusal_behind_fast_open_comes_with_the_first_exchange() -> None:
         wait(sock)
         with pytest.raises(ConnectionRefusedError):
             sock.recv(100)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP Fast Open by connect() is Linux's")
+def test_fast_open_is_asked_for(open_here: ExitStack) -> None:
+    """For a dial; a listener's cookie is the system's affair."""
+    _, where = listener(open_here)
+    with dial(where, None) as sock:
+        assert sock.getsockopt(socket.IPPROTO_TCP, FAST_OPEN) == 1
+
+
+@pytest.mark.parametrize("unread", [b"", b"the last words"])
+@pytest.mark.parametrize("abruptly", [False, True])
+def test_an_end_is_seen_without_reading(open_here: ExitStack, unread: bytes, abruptly: bool) -> None:
+    """What the other end said before can still be read; where the connection broke there is nothing left of it."""
+    sock, where = listener(open_here)
+    with dial(where, None) as near:
+        wait(sock)
+        [(far, _)] = accept_all(sock)
+        assert not hung_up(near)
+        far.sendall(unread or b".")
+        wait(near)
+        assert not hung_up(near)
+        if not unread:
+            assert near.recv(100) == b"."
+        if abruptly:
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        far.close()
+        if sys.platform == "linux" or not unread:
+            wait(near, HUNG_UP)
+            assert hung_up(near)
+        if not abruptly:
+            assert near.recv(100) == unread
 
 
 def test_a_taken_port_means_another_one_only_where_that_will_do(open_here: ExitStack) -> None:

@@ -153,3 +153,24 @@ def test_a_peer_that_stops_answering_starts_small_again() -> None:
     for tenth in range(1, 30):
         window.landed(20, tenth / 10)
     assert window.size(250) > START
+
+
+def test_the_pace_is_what_arrives_and_falls_in_silence() -> None:
+    """Not known before anything came; ten a second; then less the longer nothing comes."""
+    window = RequestWindow()
+    assert window.pace(5.0) == 0
+    for step in range(100):
+        window.landed(1, 10 + step / 10)
+    assert window.pace(20.0) == pytest.approx(10, rel=0.2)
+    assert window.pace(29.9) < 1
+    assert 0 < window.pace(100.0) < 0.2
+
+
+def test_what_came_before_a_pause_counts_for_the_pace_and_the_pause_does_not() -> None:
+    """Also where it was too little to change the window."""
+    window = RequestWindow()
+    for step in range(5):
+        window.landed(1, 10 + step / 10)
+    window.idle(60.0)
+    assert window.pace(60.0) == pytest.approx(12.5)
+    assert window.size(100) == START

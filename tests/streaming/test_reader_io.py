@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import zipfile
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -11,7 +13,7 @@ from random import Random
 
 import pytest
 
-from anabranch.api import Client, Closed, Misused, Priority, Reader, StorageFailed, events
+from anabranch.api import Client, Closed, Misused, Priority, Reader, StorageFailed, create, events
 from gates import GatedWrites, SlowToOpen
 from origin import PIECE, Origin, seeded
 from ours import KIB, MIB, make_client, until
@@ -263,3 +265,37 @@ def test_readers_are_told_apart_by_nothing_but_themselves(origin: Origin, client
     assert isinstance(one, Reader)
     one.seek(7)
     assert other.tell() == 0
+
+
+def test_python_s_own_library_takes_it_for_a_file(tmp_path: Path) -> None:
+    """An archive inside a torrent is read in place, and copied out; what is not read is not fetched."""
+    place = tmp_path / "made"
+    inner = Random(3).randbytes(300_000)
+    (place / "data" / "box").mkdir(parents=True)
+    with zipfile.ZipFile(place / "data" / "box" / "a.zip", "w") as archive:
+        archive.writestr("first.bin", bytes(200_000))
+        archive.writestr("second.bin", inner)
+    torrent = create(place / "data" / "box", piece_length=16 * KIB)
+    with make_client(place, "127.0.7.4") as seeder, make_client(tmp_path, "127.0.7.5") as client:
+        assert seeder.add(torrent).checked.wait(PATIENCE)
+        file = client.add(torrent).files[0]
+        assert client.torrents[0].checked.wait(PATIENCE)
+        client.torrents[0].add_peers([seeder.listen_addresses[0]])
+        with zipfile.ZipFile(io.BufferedReader(file.reader())) as archive:
+            assert archive.read("second.bin") == inner
+        assert client.torrents[0].stats().pieces_complete < client.torrents[0].piece_count
+        copy = io.BytesIO()
+        with file.reader() as reader:
+            shutil.copyfileobj(reader, copy)
+        assert copy.getvalue() == (place / "data" / "box" / "a.zip").read_bytes()
+
+
+def test_a_file_that_was_removed_is_fetched_again_by_who_reads_it(origin: Origin, client: Client) -> None:
+    """The storage has lost its pieces; a passive reader waits, an active one asks for them."""
+    torrent = origin.copied(client)
+    file = torrent.files[0]
+    torrent.allow_upload(False)
+    Path(torrent.data_dir, file.path).unlink()
+    whole = origin.content[file.offset : file.offset + file.length]
+    with file.reader() as reader:
+        assert reader.read() == whole

@@ -155,3 +155,16 @@ def test_a_closed_reader_cannot_be_read(origin: Origin, client: Client, run: Run
             await reader.aread(1)
 
     run(read())
+
+
+def test_a_reader_may_be_used_with_async_with(origin: Origin, client: Client, run: Run[None]) -> None:
+    """It is closed at the end, as by `with`."""
+
+    async def read() -> None:
+        torrent = await asyncio.to_thread(origin.added, client)
+        torrent.add_peers([origin.address])
+        async with torrent.files[0].reader() as reader:
+            assert await reader.aread(10) == origin.content[:10]
+        assert reader.closed
+
+    run(read())

@@ -118,3 +118,4 @@ def test_runs_are_the_same_as_a_list_of_blocks(data: st.DataObject) -> None:
         for at in range(0, run.length, 8)
     ]
     assert left == plain
+    assert expected.latest(3) == expected.leftovers()[::-1][:3]

@@ -1,6 +1,17 @@
 """The public door: a client, its torrents with files, pieces and readers, events, and what a storage is."""
 
-from anabranch.engine import Config, Encryption, Feed, LockDebug, PeerStats, Signal, TorrentStats, events
+from anabranch.engine import (
+    Config,
+    Encryption,
+    Feed,
+    LockDebug,
+    PeerStats,
+    PieceState,
+    PieceStateRun,
+    Signal,
+    TorrentStats,
+    events,
+)
 from anabranch.metainfo import Info, Magnet, Metainfo, MetainfoError, create
 from anabranch.model import (
     VERSION,
@@ -18,9 +29,12 @@ from anabranch.net import Identity
 from anabranch.storage import ClientStorage, Completion, Layout, PieceStorage, TorrentStorage
 from anabranch.streaming import Reader
 
-from .client import Client, ClientStats
+from .client import Client
+from .client_stats import ClientStats
+from .extensions import Extensions
 from .file import File
-from .piece import Piece, PieceState
+from .piece import Piece
+from .piece_changes import PieceChange, PieceChanges
 from .source import Source, resolve
 from .torrent import Torrent
 
@@ -34,6 +48,7 @@ __all__ = [
     "Completion",
     "Config",
     "Encryption",
+    "Extensions",
     "Feed",
     "File",
     "Identity",
@@ -49,7 +64,10 @@ __all__ = [
     "Misused",
     "PeerStats",
     "Piece",
+    "PieceChange",
+    "PieceChanges",
     "PieceState",
+    "PieceStateRun",
     "PieceStorage",
     "Priority",
     "Reader",

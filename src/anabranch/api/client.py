@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -17,38 +16,16 @@ from anabranch.engine import (
     LockDebug,
     Policy,
     TorrentStats,
-    stats_of,
+    metrics_mapping,
+    metrics_text,
 )
 from anabranch.model import Address, InfoHash, InfoHashV2, InputRefused
 from anabranch.storage import ClientStorage
 
+from .client_stats import ClientStats, client_stats, every_stats
+from .extensions import Extensions
 from .source import Source, resolve
 from .torrent import Torrent
-
-_SLICE = 256  # torrents whose numbers are taken in one turn
-
-
-@dataclass(frozen=True, slots=True)
-class ClientStats:
-    """A client's numbers. Lengths in bytes, rates in bytes per second.
-
-    Args:
-        torrents: How many it has.
-        peers: Connections in all.
-        rate_down, rate_up: Block bytes per second.
-        downloaded, uploaded: Block bytes of the torrents it has now, over all their runs.
-        unverified: Memory in use for pieces that are not verified yet.
-        banned: Addresses that sent wrong data.
-    """
-
-    torrents: int
-    peers: int
-    rate_down: float
-    rate_up: float
-    downloaded: int
-    uploaded: int
-    unverified: int
-    banned: frozenset[str]
 
 
 class Client:
@@ -59,6 +36,9 @@ class Client:
     Args:
         config: Its settings; the defaults where none are given.
 
+    Attributes:
+        extensions: The user's own extensions of the peer protocol: see Extensions.register().
+
     Raises:
         InputRefused: an address to listen on cannot be used.
         StorageFailed: the state directory cannot be used.
@@ -67,6 +47,7 @@ class Client:
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config()
         self._core = Core(self.config)
+        self.extensions = Extensions(self._core)
 
     def __enter__(self) -> Client:
         return self
@@ -167,7 +148,7 @@ class Client:
                 PieceChanged a second are work: who does not need them names the others.
 
         A subscriber that does not read never holds anything up: it loses the oldest events, and hears of each piece
-        only the newest.
+        and file only the newest.
         """
         return self._core.subscribe(kinds)
 
@@ -180,28 +161,11 @@ class Client:
 
     def stats(self) -> ClientStats:
         """Its numbers now. Takes a turn per slice of torrents."""
-        every = self.stats_all()
-        engine = self._core.engine
-        return ClientStats(
-            torrents=len(every),
-            peers=sum(one.peers for one in every),
-            rate_down=sum(one.rate_down for one in every),
-            rate_up=sum(one.rate_up for one in every),
-            downloaded=sum(one.downloaded for one in every),
-            uploaded=sum(one.uploaded for one in every),
-            unverified=engine.pool.lent,
-            banned=frozenset(engine.banned.copy()),
-        )
+        return client_stats(self._core)
 
     def stats_all(self) -> list[TorrentStats]:
         """The numbers of all torrents, a turn per slice and not per torrent."""
-        with self._core.turn:
-            states = list(self._core.engine.torrents.values())
-        every: list[TorrentStats] = []
-        for first in range(0, len(states), _SLICE):
-            with self._core.turn:
-                every += [stats_of(self._core.engine, state) for state in states[first : first + _SLICE]]
-        return every
+        return every_stats(self._core)
 
     def wait_all(self, timeout: float | None = None, torrents: Iterable[Torrent] | None = None) -> bool:
         """Wait until all torrents are complete, or those given. Says whether they were in time."""
@@ -218,6 +182,21 @@ class Client:
     def lock_debug(self) -> LockDebug:
         """Who holds the turn, since when, and how much waits; needs TORRENT_LOCK_DEBUG=1 or =stack at start."""
         return self._core.turn.lock_debug_snapshot()
+
+    def lock_debug_info(self) -> str:
+        """The same in words."""
+        return self._core.turn.lock_debug_info()
+
+    def metrics(self) -> Mapping[str, int]:
+        """What was counted inside since the client was made, by name and label: `dials_total{network="tcp4"}`.
+
+        docs/metrics.md has the names. Empty unless Config.debug is on.
+        """
+        return metrics_mapping(self._core.engine.metrics)
+
+    def metrics_text(self) -> str:
+        """The same in Prometheus' text format (0.0.4), each name with "anabranch_" before it; empty likewise."""
+        return metrics_text(self._core.engine.metrics)
 
     def close(self, timeout: float = 10.0) -> bool:
         """Save all state and end. Says whether everything ended in time. Closing twice does nothing.

@@ -2,42 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from anabranch.engine import Core, TorrentState, choose_pieces, want_check
+from anabranch.engine import Core, PieceState, TorrentState, choose_pieces, state_of, want_check
 from anabranch.model import Priority, no_pieces
-
-
-@dataclass(frozen=True, slots=True)
-class PieceState:
-    """What is known of a piece.
-
-    Args:
-        known: Its completion was determined.
-        complete: It is verified and written.
-        partial: Some of its blocks are here.
-        hashing: It is being hashed or written.
-        priority: What it is worth.
-    """
-
-    known: bool
-    complete: bool
-    partial: bool
-    hashing: bool
-    priority: Priority
-
-
-def state_of(torrent: TorrentState, index: int) -> PieceState:
-    """The state of one piece, within a turn."""
-    table = torrent.pieces
-    progress = table.begun.get(index)
-    return PieceState(
-        known=bool(table.known[index]),
-        complete=bool(table.complete[index]),
-        partial=progress is not None and bool(progress.got.any()),
-        hashing=index in table.busy,
-        priority=Priority(table.worth[index]),
-    )
 
 
 class Piece:

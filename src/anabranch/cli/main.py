@@ -103,6 +103,11 @@ Examples:
 """
 )
 @click.argument("sources", metavar="TORRENT...", nargs=-1, required=True)
+@click.option(
+    "--super-seeding",
+    is_flag=True,
+    help="For the first seed of new torrents: upload as little as possible, by showing each peer one piece at a time.",
+)
 @options.network_options
 def seed(**given: Any) -> int:
     """Serve what is in DIR, until interrupted.

@@ -83,6 +83,7 @@ class Wishes:
     encryption: str = "prefer"
     no_trackers: bool = False
     select: tuple[str, ...] = ()
+    super_seeding: bool = False
 
 
 def missing(what: str) -> click.UsageError:

@@ -135,6 +135,8 @@ class Session:
         self._peers = [address for host, port in wishes.peer for address in resolve(host, port)]
         self.client = Client(config_of(wishes))
         self._feed = self.client.events(*HEARD)
+        # A torrent of small files brings thousands at once, which must not push out anything else.
+        self._files = self.client.events(events.FileCompleted) if wishes.json else None
         self._trouble: set[str] = set()  # of trackers, each said once
         self.watched: dict[InfoHash, Watched] = {}
 
@@ -150,6 +152,8 @@ class Session:
         torrent = self.client.add(source, check=not verify, download=download and not verify)
         torrent.allow_download(download and not verify)  # whatever a former run kept of these
         torrent.allow_upload(True)
+        if self._wishes.super_seeding:
+            torrent.set_super_seeding(True)
         listen = [str(one) for one in self.client.listen_addresses]
         self.view.tell("added", torrent.info_hash, name=torrent.name, listen=listen, cpu=round(time.process_time(), 3))
         after = Phase.TO_VERIFY if verify else Phase.TO_CHECK if check_first else Phase.READY
@@ -294,6 +298,10 @@ class Session:
                         self.view.remark(line)
                 case events.PeerBanned():
                     self.view.tell("banned", event.torrent, host=event.host, piece=event.piece)
+        while self._files is not None and len(self._files):
+            file = self._files.get(0.0)
+            if isinstance(file, events.FileCompleted):
+                self.view.tell("file_complete", file.torrent, file=file.file, path=file.path)
 
     def _row(self, watched: Watched, picture: TorrentStats) -> Row:
         total = picture.wanted

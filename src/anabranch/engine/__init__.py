@@ -1,56 +1,113 @@
 """The engine: it owns all state, takes every decision, and knows every room below.
 
 Used by the rooms above: Core puts it together, the functions are what readers and the public door call within turns,
-and pictures and events are what it gives out.
+and pictures and events are what it gives out. The modules, and what Core is made of, are for testing's simulated swarm.
 """
 
-from . import events
+from . import adding, asking, dialing, events, membership, receiving, serving, ticking, wanting
+from .announcing import Announce
+from .buffers import BufferPool
+from .candidates import Candidate
 from .checking import want_check
 from .config import Config
 from .core_io import Core, default_state_dir
 from .encryption import Encryption
+from .engine import Engine, Limits, Runner, Workshop
 from .events import Event
+from .extending import register_extension, send_extension, unregister_extension
 from .feed_io import Feed
 from .learning import want_when_known
-from .reading import Availability, move_reader, read_verified, stop_waiting, wait_for
+from .metrics import metrics_mapping, metrics_text
+from .ourselves import Ourselves
+from .piece_states import (
+    PieceState,
+    PieceStateRun,
+    Watcher,
+    changed_pieces,
+    codes_of,
+    facts_of,
+    has_ended,
+    runs_of,
+    state_in,
+    state_of,
+    watch_pieces,
+)
+from .reading import Availability, Place, read_found, stop_waiting, wait_for
 from .saving import resume_data
 from .signals_io import Signal
 from .snapshots import picture_of
-from .state import Policy, TorrentState
+from .state import Peer, Policy, Sums, TorrentState
 from .stats import PeerStats, TorrentStats, bytes_completed, peer_stats, stats_of
-from .turn_io import LockDebug
+from .super_seeding import set_super_seeding
+from .turn_io import LockDebug, Turn
 from .wanting import allow_download, allow_upload, choose_file, choose_files, choose_pieces, set_max_connections
 
 __all__ = [
+    "Announce",
     "Availability",
+    "BufferPool",
+    "Candidate",
     "Config",
     "Core",
     "Encryption",
+    "Engine",
     "Event",
     "Feed",
+    "Limits",
     "LockDebug",
+    "Ourselves",
+    "Peer",
     "PeerStats",
+    "PieceState",
+    "PieceStateRun",
+    "Place",
     "Policy",
+    "Runner",
     "Signal",
+    "Sums",
     "TorrentState",
     "TorrentStats",
+    "Turn",
+    "Watcher",
+    "Workshop",
+    "adding",
     "allow_download",
     "allow_upload",
+    "asking",
     "bytes_completed",
+    "changed_pieces",
     "choose_file",
     "choose_files",
     "choose_pieces",
+    "codes_of",
     "default_state_dir",
+    "dialing",
     "events",
-    "move_reader",
+    "facts_of",
+    "has_ended",
+    "membership",
+    "metrics_mapping",
+    "metrics_text",
     "peer_stats",
     "picture_of",
-    "read_verified",
+    "read_found",
+    "receiving",
+    "register_extension",
     "resume_data",
+    "runs_of",
+    "send_extension",
+    "serving",
     "set_max_connections",
+    "set_super_seeding",
+    "state_in",
+    "state_of",
     "stats_of",
     "stop_waiting",
+    "ticking",
+    "unregister_extension",
     "wait_for",
     "want_check",
     "want_when_known",
+    "wanting",
+    "watch_pieces",
 ]

@@ -80,6 +80,7 @@ def make(
         policy=policy,
         exchange=known.exchange,
     )
+    torrent.swarm.candidates.metrics = engine.metrics
     if magnet is not None:
         torrent.stage = Learning(learning.fetch_for(magnet), magnet.select)
     elif exchanging.needed(torrent):
@@ -109,6 +110,7 @@ def take_over(torrent: TorrentState, saved: SavedTorrent, sessions: SessionStore
     torrent.policy.upload = saved.uploading_allowed
     torrent.totals.uploaded = saved.uploaded
     torrent.totals.downloaded = saved.downloaded
+    torrent.totals.before = saved.downloaded, saved.uploaded
     torrent.totals.added = saved.added
     torrent.disk.partial = saved.partial
     if not torrent.pieces.learned:

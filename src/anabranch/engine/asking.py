@@ -1,8 +1,9 @@
 """Which blocks a peer is asked for: the request order, filled into the peer's window.
 
 Network thread, within a turn. A peer is asked for free blocks in the order of the torrent. When there are none that it
-has, or no memory for them, and it sits idle, it is asked for copies of blocks that others owe us (end game): at most
-three copies of a block, which land aside so that nobody scribbles over what another delivered.
+has, it takes over blocks from those who would need longer for them (stealing.py). When there are none either, or no
+memory, and it sits idle, it is asked for copies of blocks that others owe us (end game): at most three copies of a
+block, which land aside so that nobody scribbles over what another delivered.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from anabranch.wire import ExpectedRun
 from .buffers import Buffer
 from .choosing import pieces_for
 from .engine import Engine
+from .fast import best_for
 from .stage import Live
 from .state import Peer, TorrentState
+from .stealing import takings
 
 COPIES = 3  # of one block, at most
 END_GAME_RUN = 16  # blocks that an idle peer is asked for again at a time
 _AT_ONCE = 64  # blocks looked for at first: of a large window, memory mostly allows a part
+_NEARLY_IDLE = 4  # a peer takes over from others while less than this part of its window is asked
 _STALLED = 1.0  # seconds without gain after which a piece is copied although the order is not empty
-_PAUSING = 0.1  # seconds without gain after which a piece is copied in the end game: most are through by then
+_PAUSING = 0.25  # seconds without gain after which a piece is copied in the end game: most are through by then
 _BORED = 0.5  # seconds after which an idle peer is asked for copies of whatever is left
 
 
@@ -42,7 +46,7 @@ def may_ask(peer: Peer) -> bool:
     torrent = peer.torrent
     if not isinstance(torrent.stage, Live) or torrent.disk.selecting or not torrent.metainfo.body.here:
         return False
-    return torrent.policy.download and not peer.talk.peer_choking
+    return torrent.policy.download and (not peer.talk.peer_choking or bool(peer.profile.advice.allowed))
 
 
 def show_interest(engine: Engine, peer: Peer) -> None:
@@ -73,17 +77,23 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
     room = size - outstanding
     if room <= 0 or (outstanding and room * 8 < size):
         return
-    torrent = peer.torrent
+    if not outstanding:
+        peer.window.idle(now)
+    torrent, advice, choking = peer.torrent, peer.profile.advice, talk.peer_choking
+    advised = choking or advice.suggested or advice.refused
     before = room
     short = False
     for most in (_AT_ONCE, room):  # twice: each search begins at the front, with all that the peer lacks
-        for piece in pieces_for(torrent, peer, min(room, most)):
+        wanted = min(room, most)
+        for piece in best_for(peer, wanted, now) if advised else pieces_for(torrent, peer, wanted):
             room, short = _ask_piece(engine, peer, piece, room, now)
             if room <= 0 or short:
                 break
         if room <= 0 or short or before - room < most:
             break
-    if room > 0 and room == before and not talk.outstanding:
+    if room > 0 and not short and not choking and _NEARLY_IDLE * talk.outstanding <= size:
+        room = _take_over(engine, peer, room, now)
+    if room == before and not talk.outstanding and not choking:
         _ask_idle_peer(engine, peer, min(room, END_GAME_RUN), now)
         if short and not talk.outstanding:
             engine.due.starved.add(peer)
@@ -184,6 +194,22 @@ def _ask_piece(engine: Engine, peer: Peer, piece: int, room: int, now: float) ->
     return room, short
 
 
+def _take_over(engine: Engine, peer: Peer, room: int, now: float) -> int:
+    """Ask the peer for blocks that others owe us now. Answers the room left."""
+    begun = peer.torrent.pieces.begun
+    freed: dict[int, int] = {}
+    for owner, piece, begin, length in takings(peer, room, now):
+        owner.talk.cancel(piece, begin, length)
+        owner.flow.robbed_at = now
+        engine.due.touched.add(owner)
+        blocks = -(-length // BLOCK_SIZE)
+        begun[piece].give_back(Run(begin // BLOCK_SIZE, blocks))
+        freed[piece] = freed.get(piece, 0) + blocks
+    for piece, blocks in freed.items():
+        room += _ask_piece(engine, peer, piece, blocks, now)[0] - blocks
+    return room
+
+
 def _ask_idle_peer(engine: Engine, peer: Peer, room: int, now: float) -> None:
     """There is nothing new to ask this peer for: see whether it can help out those who keep us waiting.
 
@@ -193,7 +219,7 @@ def _ask_idle_peer(engine: Engine, peer: Peer, room: int, now: float) -> None:
     flow, torrent = peer.flow, peer.torrent
     if flow.idle_since is None:
         flow.idle_since = now
-    if len(torrent.pieces.order):
+    if (askable := torrent.pieces.askable) is not None and askable.any():
         before = now - _STALLED
     elif now - flow.idle_since < _BORED:
         before = now - _PAUSING

@@ -8,7 +8,7 @@ it: a torrent that dials nobody pays nothing.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import inf
@@ -16,6 +16,7 @@ from math import inf
 from anabranch.model import Address
 from anabranch.net import why_not_dialed
 
+from .metrics import CANDIDATES, CANDIDATES_BAD, CANDIDATES_EXCESS, Metrics
 from .ourselves import Ourselves
 
 MOST = 500  # candidates of a torrent (the Go engine's TorrentPeersHighWater)
@@ -73,6 +74,7 @@ class Candidates:
 
     most: int = MOST
     taken_at: float = -inf  # when one of them was dialed last
+    metrics: Metrics | None = None  # the engine's
     _known: dict[Address, Candidate] = field(default_factory=dict)
     _fresh: list[Candidate] = field(default_factory=list)  # not in a heap yet
     _ready: list[_Ready] = field(default_factory=list)
@@ -102,10 +104,17 @@ class Candidates:
                 self._fresh.append(known)
             return False
         candidate = Candidate(address, {source})
+        metrics = self.metrics
         if why_not_dialed(address):
+            if metrics is not None:
+                metrics.add(CANDIDATES_BAD)
             return False
         if len(self._known) >= self.most and source != "user" and not self._make_room(candidate):
+            if metrics is not None:
+                metrics.add(CANDIDATES_EXCESS)
             return False
+        if metrics is not None:
+            metrics.add(CANDIDATES, source)
         self._known[address] = candidate
         self._fresh.append(candidate)
         if self._worst_known and not candidate.of_user:
@@ -121,6 +130,15 @@ class Candidates:
         candidate.ticket = 0
         if self._known.get(candidate.address) is candidate:
             del self._known[candidate.address]
+
+    def drop_sources(self, sources: Set[str]) -> None:
+        """What these said counts no more: who is known from nowhere else is forgotten, whether it is engaged or not."""
+        for one in list(self._known.values()):
+            if one.sources <= sources:
+                self.forget(one)
+            else:
+                one.sources -= sources
+        self._worst_known = False
 
     def waiting(self) -> int:
         """How many are known and not engaged. Looks at all of them."""
@@ -220,6 +238,8 @@ class Candidates:
                 continue
             if worst.failures or worst.distrust > newcomer.distrust:
                 self.forget(worst)
+                if self.metrics is not None:
+                    self.metrics.add(CANDIDATES_EXCESS)
                 return True
             self._worst.append(worst)
             break

@@ -13,12 +13,14 @@ from bitarray import bitarray
 
 from anabranch.storage import Groups
 
-from . import events, resting
+from . import resting
 from .asking import ask_everybody
 from .engine import Engine
 from .failing import attempt
+from .filing import piece_changed
 from .going_live import set_live
 from .inspecting import inspect
+from .piece_states import tell_watchers
 from .recording import look_complete, not_complete
 from .settling import settle_checked
 from .stage import Checking, Closing, Dropped
@@ -46,6 +48,7 @@ def queue_check(engine: Engine, torrent: TorrentState, pieces: bitarray) -> None
     for piece in torrent.pieces.busy:
         fresh[piece] = False
     disk.checks.queued |= fresh
+    tell_watchers(torrent)
     disk.checks.left += fresh.count()
     disk.checks.wished = False
     settle_checked(engine, torrent)
@@ -70,6 +73,7 @@ def advance(engine: Engine, torrent: TorrentState) -> None:
         if not group:
             break
         disk.checks.queued[group] = False
+        tell_watchers(torrent)
         _hand_out(engine, torrent, group)
     if not disk.checks.left:
         _through(engine, torrent)
@@ -101,6 +105,7 @@ def _hand_out(engine: Engine, torrent: TorrentState, group: list[int]) -> None:
         disk.checks.jobs -= 1
         disk.checks.left -= disk.checks.queued[group].count()  # queued a second time meanwhile: once is enough
         disk.checks.queued[group] = True
+        tell_watchers(torrent)
 
     attempt(
         engine,
@@ -121,7 +126,7 @@ def _found(engine: Engine, torrent: TorrentState, pieces: list[tuple[int, bool]]
         torrent.evidence.forget(piece)
         if table.set_complete(piece, good):
             (gained if good else lost).append(piece)
-            engine.tell(events.PieceChanged(torrent.info_hash, piece, good), (torrent.info_hash, piece))
+            piece_changed(engine, torrent, piece, good)
     for piece in gained if torrent.signals.of_piece else ():
         for waiting in torrent.signals.of_piece.pop(piece, ()):
             engine.turn.outbox("signal", waiting, waiting.set)

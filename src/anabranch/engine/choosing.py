@@ -5,28 +5,39 @@ Network thread, within a turn. How many blocks of them, and where these are to l
 
 from __future__ import annotations
 
-from .state import Peer, TorrentState
+from collections.abc import Iterator
 
-_SKIP = 512  # pieces of the order that a peer may lack before its bitfield is compared as a whole
+from bitarray import bitarray
+
+from anabranch.picker import SharedOrder
+
+from .pieces import PieceTable
+from .state import Peer, TorrentState
 
 
 def pieces_for(torrent: TorrentState, peer: Peer, room: int) -> list[int]:
     """The first pieces of the order that the peer has, enough for *room* blocks."""
     table = torrent.pieces
-    begun, geometry, has, has_all = table.begun, table.geometry, peer.has, peer.has_all
+    begun, geometry = table.begun, table.geometry
+    has = None if peer.has_all else peer.has
+    shared = table.ordering.shared
+    pieces = table.order.scan(has) if shared is None else _within(torrent, table, shared, has)
     found: list[int] = []
-    skipped = 0
-    for piece in table.order.scan():
-        if not (has_all or has[piece]):
-            skipped += 1
-            if skipped == _SKIP:
-                both = table.order.members & has
-                if both.count() < _SKIP:
-                    return sorted(both.search(1), key=lambda one: table.standing(one).key)
-            continue
+    for piece in pieces:
         found.append(piece)
         progress = begun.get(piece)
         room -= progress.free_count if progress else geometry.blocks_of(piece)
         if room <= 0:
             break
     return found
+
+
+def _within(torrent: TorrentState, table: PieceTable, shared: SharedOrder, has: bitarray | None) -> Iterator[int]:
+    """What may be asked for of a torrent that shares its space with others: what there is room for."""
+    askable = table.askable
+    if askable is None:
+        return
+    if has is not None:
+        askable = askable & has
+    for fit in shared.within(torrent.info_hash):
+        yield from (fit & askable).search(1)

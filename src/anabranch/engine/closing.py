@@ -11,10 +11,11 @@ from dataclasses import replace
 from anabranch.model import Closed, TorrentError
 from anabranch.storage import TorrentStorage
 
-from . import announcing, doubting, events
+from . import announcing, doubting, events, orders
 from .engine import Engine
 from .finishing import release, spill
 from .membership import leave
+from .piece_states import tell_watchers
 from .recording import record_group
 from .saving import key_of, picture
 from .stage import Closing, Dropped, Opening, follow
@@ -43,6 +44,7 @@ def begin(engine: Engine, torrent: TorrentState, *, forget: bool) -> None:
         engine.turn.outbox("signal fail", waiting, waiting.fail, ended)
     torrent.signals.of_piece.clear()
     engine.turn.stop_sliced("order", torrent)
+    orders.leave(engine, torrent)
     engine.tell(events.StageChanged(torrent.info_hash, "closing"))
     engine.turn.outbox("leave", torrent, engine.network.post, _leave, engine, torrent)
 
@@ -120,9 +122,11 @@ def _gone(engine: Engine, torrent: TorrentState, error: BaseException | None) ->
     torrent.disk.claim = None
     torrent.disk.letting_go = False
     engine.due.closing.discard(torrent)
+    engine.torrents.past.count(torrent.totals)
     engine.due.leaving.remove(torrent)
     closed = torrent.signals.closed
     if isinstance(error, TorrentError):
         engine.tell(events.Failed(torrent.info_hash, error))
     engine.tell(events.StageChanged(torrent.info_hash, "dropped"))
     engine.turn.outbox("signal", closed, closed.set)
+    tell_watchers(torrent)

@@ -40,10 +40,12 @@ from .buffers import BufferPool
 from .config import Config
 from .directory import names_of
 from .engine import Engine, Limits, Workshop
-from .events import Event, Failed, PieceChanged
+from .events import Event, Failed, FileCompleted, PieceChanged
 from .feed_io import Feed, Feeds
 from .hooks_io import Hooks
+from .metrics import Metrics
 from .network_io import NetworkThread
+from .privacy import discovery_allowed
 from .state import Policy, TorrentState
 from .watch_io import make_turn
 from .workers_io import Workers
@@ -53,6 +55,7 @@ log = logging.getLogger(__name__)
 _FAREWELL = 5.0  # seconds that trackers have in all to hear that the client ends
 _RESTORED_AT_ONCE = 32  # torrents that become known in one turn
 _ENDED_AT_ONCE = 64  # torrents that begin to end in one turn
+_MANY = (PieceChanged, FileCompleted)
 _SETTLE = 5.0  # seconds that adding a torrent waits for its former life to end
 
 
@@ -108,7 +111,9 @@ class Core:
             network=self.network,
             publisher=self,
             pool=BufferPool(config.max_unverified_bytes),
+            metrics=Metrics(threading.Lock()) if config.debug else None,
         )
+        self.engine.workshop.extensions.call = self._hooks.call
         self._closed = False
         self._ended = threading.Event()
         self._adding = threading.Lock()  # one at a time: the second of two adds finds what the first has made
@@ -122,15 +127,15 @@ class Core:
         """See Publisher."""
         if isinstance(event, Failed):
             log.warning("torrent failed torrent=%s reason=%s", event.torrent, event.error)
-        elif not isinstance(event, PieceChanged):
+        elif not isinstance(event, _MANY):
             log.info("%s", event)
         self._feeds.publish(key, event)
         for callback in self._callbacks:
             self._hooks.call(callback, event)
 
     def wants(self, kind: type[Event]) -> bool:
-        """See Publisher. All events but those of pieces, of which there are many, are logged."""
-        return kind is not PieceChanged or bool(self._callbacks) or self._feeds.wants(kind)
+        """See Publisher. All events but those of pieces and files, of which there are many, are logged."""
+        return kind not in _MANY or bool(self._callbacks) or self._feeds.wants(kind)
 
     def subscribe(self, kinds: tuple[type[Event], ...] = ()) -> Feed[Event]:
         """A feed of what happens from now on: of these types of events, or of all."""
@@ -355,7 +360,8 @@ class Core:
     def add_peers(self, torrent: TorrentState, addresses: list[Address], source: str) -> int:
         """Remember candidates; answers how many were new."""
         with self.turn:
-            new = sum(torrent.swarm.candidates.add(address, source) for address in addresses)
+            known = addresses if discovery_allowed(torrent, source) else []
+            new = sum(torrent.swarm.candidates.add(address, source) for address in known)
             self.engine.due.lively.add(torrent)
             self.turn.outbox("dial", self.engine, self.network.look_for_peers)
         return new

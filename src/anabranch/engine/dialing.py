@@ -13,11 +13,12 @@ from anabranch.model import InfoHash
 from .candidates import Candidate, half_open_limit
 from .directory import names_of
 from .engine import Engine
-from .membership import gives_way, is_full
+from .membership import is_full, leaves_for
+from .metrics import DIALS_FAILED
 from .stage import Learning, Live
 from .state import TorrentState
 
-_LOOKED_AT = 512  # torrents that may dial, in one turn
+_LOOKED_AT = 512  # torrents that may dial, and peers of full ones that might give way, in one turn: a few ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def wants_peers(engine: Engine, torrent: TorrentState) -> bool:
     serving = torrent.policy.upload and engine.config.seed and torrent.pieces.complete_count > 0
     if not (hungry or serving or engine.config.always_want_connections):
         return False
-    return not is_full(torrent) or gives_way(engine, torrent, "", dialed=True) is not None
+    return not is_full(torrent) or leaves_for(engine, torrent, "", dialed=True) is not None
 
 
 def choose(engine: Engine, now: float, room: int | None = None) -> list[Dial]:
@@ -64,12 +65,12 @@ def choose(engine: Engine, now: float, room: int | None = None) -> list[Dial]:
     queue: deque[TorrentState] = deque()
     looked_at = 0
     while len(queue) < most and looked_at < _LOOKED_AT and (able := agenda.due(now)) is not None:
-        looked_at += 1
+        looked_at += 1 + (len(able.swarm.peers) if is_full(able) else 0)
         if able.swarm.candidates.due(now, seeds_too=not able.pieces.is_seed) and wants_peers(engine, able):
             queue.append(able)
         else:
             _rest(engine, able, now)
-    if looked_at == _LOOKED_AT:
+    if looked_at >= _LOOKED_AT:
         engine.turn.outbox("dial", engine, engine.network.look_for_peers)
     while queue and len(dials) < most:
         torrent = queue.popleft()
@@ -85,6 +86,8 @@ def choose(engine: Engine, now: float, room: int | None = None) -> list[Dial]:
         torrent.swarm.dialing += 1
         engine.due.half_open += 1
         dials.append(Dial(torrent, candidate, timeout, *_ways(engine, torrent)[candidate.way]))
+        if (metrics := engine.metrics) is not None:
+            metrics.dialed(candidate.address, obfuscated=dials[-1].obfuscated, fallback=candidate.way > 0)
         queue.append(torrent)
     for torrent in queue:
         agenda.put(torrent, torrent.swarm.candidates.taken_at)
@@ -101,9 +104,11 @@ def _rest(engine: Engine, torrent: TorrentState, now: float) -> None:
 def ended(engine: Engine, torrent: TorrentState, candidate: Candidate, *, misunderstood: bool = False) -> None:
     """A dial did not become a peer. Where we were not understood it is made again, in another way."""
     now = engine.clock()
+    if (metrics := engine.metrics) is not None:
+        metrics.add(DIALS_FAILED)
     torrent.swarm.dialing -= 1
     engine.due.half_open -= 1
-    if any(peer.candidate is candidate for peer in torrent.swarm.peers.values()):
+    if _is_there(torrent, candidate):
         return  # it had come by itself meanwhile
     if misunderstood and candidate.way + 1 < len(_ways(engine, torrent)):
         candidate.way += 1
@@ -113,6 +118,21 @@ def ended(engine: Engine, torrent: TorrentState, candidate: Candidate, *, misund
         torrent.swarm.candidates.lost(candidate, now, served=False)
     if torrent in engine.due.lively:
         engine.due.lively.add(torrent)
+
+
+def _is_there(torrent: TorrentState, candidate: Candidate) -> bool:
+    """Whether somebody is connected whom a dial to the candidate would reach: it stays engaged until that one is lost.
+
+    A peer is known by where it says that it listens, if the connection that was refused for it did not tell.
+    """
+    host, port = candidate.address
+    for peer in torrent.swarm.peers.values():
+        if peer.candidate is candidate:
+            return True
+        if peer.candidate is None and peer.address.host == host and peer.talk.peer_extensions.port == port:
+            peer.candidate = candidate
+            return True
+    return False
 
 
 def _ways(engine: Engine, torrent: TorrentState) -> list[tuple[InfoHash, bool]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from anabranch.model import InfoHash
 from anabranch.net import Bucket
+from anabranch.picker import SharedOrder
 from anabranch.storage import SessionStore
 
 from .agenda import Agenda
@@ -18,10 +19,12 @@ from .buffers import BufferPool
 from .config import Config
 from .directory import Directory
 from .events import Event
+from .handlers import Extensions
 from .hashing import READ_BURST, READ_RATE
+from .metrics import Metrics
 from .ourselves import Ourselves
 from .sending import SendPool
-from .state import Peer, TorrentState
+from .state import Peer, Sums, TorrentState
 from .turn_io import Turn
 
 if TYPE_CHECKING:
@@ -88,16 +91,18 @@ class Workshop:
     record: Work  # syncs and the session store; one at a time of each torrent
     sessions: SessionStore | None  # None: nothing is remembered
     sending: SendPool = field(default_factory=SendPool)  # memory for what is read for peers
+    extensions: Extensions = field(default_factory=Extensions)  # messages that the user's handlers take
 
 
 @dataclass(slots=True)
 class Limits:
-    """Rates of the whole client: bytes in and out, dials, bytes read for hashes of blocks that peers ask for."""
+    """Of the whole client, rates: bytes in and out, dials, bytes read for hashes of blocks that peers ask for."""
 
     down: Bucket
     up: Bucket
     dials: Bucket
     reads: Bucket = field(default_factory=lambda: Bucket(READ_RATE, READ_BURST))
+    orders: dict[int, SharedOrder] = field(default_factory=dict)  # of torrents in one space, by its capacity's id()
 
 
 class Lively(set[TorrentState]):
@@ -121,6 +126,18 @@ class Lively(set[TorrentState]):
         """It has nothing to do any more."""
         self.discard(torrent)
         self.dials.forget(torrent)
+
+
+class Torrents(dict[InfoHash, TorrentState]):
+    """The torrents that the client has.
+
+    Attributes:
+        past: What those moved in this run that it has no more.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.past = Sums()
 
 
 @dataclass(slots=True)
@@ -152,10 +169,11 @@ class Engine:
     network: Network
     publisher: Publisher
     pool: BufferPool = field(default_factory=BufferPool)
-    torrents: dict[InfoHash, TorrentState] = field(default_factory=dict)
+    torrents: Torrents = field(default_factory=Torrents)
     directory: Directory = field(default_factory=Directory)
     banned: set[str] = field(default_factory=set)
     due: Due = field(default_factory=Due)
+    metrics: Metrics | None = None  # None: nothing is counted
 
     def tell(self, event: Event, key: Hashable | None = None) -> None:
         """Publish an event after the turn. Events of one key replace each other while unread."""

@@ -17,9 +17,11 @@ from itertools import chain
 from anabranch.model import Address, canonical_host
 from anabranch.net import ACCEPT_PAUSE, DescriptorsExhausted, accept_all, descriptor_limit
 
-from .doorkeeping import Doorkeeper, least_useful
+from .doorkeeping import Doorkeeper
 from .link_io import Host, SocketLink
+from .metrics import ACCEPTED, TURNED_AWAY
 from .ourselves import Ourselves
+from .worst import Newcomer, gives_way
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +113,12 @@ class Entrance:
     def _welcome(self, sock: socket.socket, address: Address) -> None:
         engine = self._host.engine
         host, now = address.host, engine.clock()
+        if (metrics := engine.metrics) is not None:
+            metrics.add(ACCEPTED, address.is_v6)
         if host in engine.banned or not self._door.admits(host, now) or not self._has_room(host, now):
             sock.close()
+            if metrics is not None:
+                metrics.add(TURNED_AWAY, "banned" if host in engine.banned else "too many")
             return
         self.note_our_end(sock)
         link = self._greet(sock, address)
@@ -142,7 +148,7 @@ class Entrance:
         engine = self._host.engine
         with engine.turn:
             swarms = [torrent.swarm.peers.values() for torrent in engine.due.lively]
-            victim = least_useful(chain.from_iterable(swarms), host, now)
+            victim = gives_way(chain.from_iterable(swarms), Newcomer(host), now, self.ourselves)
         if victim is not None:
             victim.link.close(_OTHERS_WAIT)
         return victim is not None

@@ -47,6 +47,17 @@ class PieceFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FileCompleted(Event):
+    """The last missing piece of a file was verified and written, or found by a check. *path* has slashes.
+
+    Said again only after a piece of it was lost. What is complete from an earlier run is not said, nor empty files.
+    """
+
+    file: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Completed(Event):
     """Every wanted byte is verified, written and recorded. Said once, until more is wanted."""
 
@@ -74,10 +85,17 @@ class PeerConnected(Event):
 
 @dataclass(frozen=True, slots=True)
 class PeerIntroduced(Event):
-    """A peer told the name of its program (BEP 10)."""
+    """A peer told the name of its program, or named other extensions than before (BEP 10).
+
+    Args:
+        peer: Which one.
+        client: Its program; "" while it said none.
+        extensions: The names of all that it takes now.
+    """
 
     peer: Address
     client: str
+    extensions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ from .banning import only_sender, senders_of
 from .buffers import Buffer
 from .engine import Engine
 from .failing import attempt, fail
+from .filing import piece_changed
 from .jobs import Part, Verdict, Whole, finish_in_parts, finish_whole, write_parts
+from .metrics import HASHED
 from .recording import look_complete
 from .stage import Closing, Dropped
 from .state import Peer, TorrentState
@@ -198,6 +200,8 @@ def _settle(engine: Engine, torrent: TorrentState, progress: PieceProgress, verd
         _forget(engine, torrent, piece)
         return
     torrent.totals.hashed += torrent.pieces.geometry.length_of(piece)
+    if (metrics := engine.metrics) is not None:
+        metrics.add(HASHED, verdict.good)
     engine.due.lively.add(torrent)
     if verdict.contradiction is not None:
         _forget(engine, torrent, piece)
@@ -312,7 +316,7 @@ def tell_everybody(engine: Engine, torrent: TorrentState, piece: int) -> None:
             engine.due.touched.add(peer)
     for waiting in torrent.signals.of_piece.pop(piece, ()):
         engine.turn.outbox("signal", waiting, waiting.set)
-    engine.tell(events.PieceChanged(torrent.info_hash, piece, True), (torrent.info_hash, piece))
+    piece_changed(engine, torrent, piece, True)
 
 
 def ban(engine: Engine, torrent: TorrentState, host: str, piece: int) -> None:
@@ -343,11 +347,17 @@ def _write_out(engine: Engine, torrent: TorrentState, progress: PieceProgress, s
     holding.writing[piece] = holding.writing.get(piece, 0) + 1
     # From here on: other blocks of the stretch may come to other memory, which must not be written over these.
     holding.written[piece] = holding.written.get(piece, no_pieces(progress.blocks)) | bits
+    holding.under_way[piece] = holding.under_way.get(piece, no_pieces(progress.blocks)) | bits
 
     def ended() -> None:
         left = holding.writing.pop(piece) - 1
         if left:
             holding.writing[piece] = left
+            holding.under_way[piece] &= ~bits
+        else:
+            del holding.under_way[piece]
+        for waiting in torrent.signals.of_piece.get(piece, ()):  # responsive readers see now what was written
+            engine.turn.outbox("signal", waiting, waiting.set)
 
     def settle(_nothing: None) -> None:
         ended()

@@ -25,6 +25,7 @@ from .hashing import HashExchange
 from .introducing import introduce
 from .opening import open_storage
 from .pieces import PieceTable
+from .privacy import keep_private
 from .stage import Learning, Opening, follow
 from .state import Checks, Holding, Peer, TorrentState
 
@@ -236,6 +237,7 @@ def _begin(engine: Engine, torrent: TorrentState, found: Learned, selected: Sele
     engine.directory.add(torrent)
     if wanted:
         select(torrent, selected)
+    keep_private(engine, torrent)
     for peer in list(torrent.swarm.peers.values()):
         _tell(engine, peer)
     engine.turn.outbox("signal", torrent.signals.got_info, torrent.signals.got_info.set)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from anabranch.model import Address, Geometry, PeerFault
-from anabranch.net import Bucket
+from anabranch.net import Bucket, dialled, hung_up
 from anabranch.wire import Event, Handshake
 
 from . import dialing, membership, receiving, serving
@@ -23,6 +23,7 @@ from .chatter import MOST_SILENCES
 from .engine import Engine
 from .handshaking import Handshaking
 from .membership import Met
+from .metrics import BROKEN, DIALS_CONNECTED, FAULTS, HANDSHAKES_FAILED, HANDSHAKES_NAMED, HANDSHAKES_RECEIVED
 from .state import Peer, TorrentState
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,10 @@ class SocketLink:
             self._guard(self._send)
             self._mind_backlog(self.peer)
 
+    def ended(self) -> bool:
+        """See Link."""
+        return self._closed or hung_up(self._sock)
+
     def flush_soon(self) -> None:
         """See Link."""
         self._host.later(0, self.flush)
@@ -141,6 +146,8 @@ class SocketLink:
         self._sock.close()
         engine = self._host.engine
         peer = self.peer
+        if peer is None and (metrics := engine.metrics) is not None:
+            metrics.add(HANDSHAKES_FAILED, self._candidate is not None)
         if peer is not None:
             log.debug("peer lost peer=%s reason=%s", self.address, reason)
             with engine.turn:
@@ -199,6 +206,9 @@ class SocketLink:
             with engine.turn:
                 self._torrent = engine.directory.get(shaking.named)
                 reason = membership.refuse(engine, self._torrent, self.address)
+            if (metrics := engine.metrics) is not None:
+                metrics.add(HANDSHAKES_RECEIVED, bool(shaking.obfuscated))
+                metrics.add(HANDSHAKES_NAMED, self._torrent is not None)
             if reason or self._torrent is None:
                 raise PeerFault(reason)
             shaking.answer(*membership.our_greeting(engine, self._torrent, shaking.named))
@@ -342,9 +352,9 @@ class SocketLink:
             self._mind_backlog(self.peer)
 
     def _connected(self) -> None:
-        error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            raise OSError(error, "cannot connect")
+        dialled(self._sock)
+        if (metrics := self._host.engine.metrics) is not None:
+            metrics.add(DIALS_CONNECTED)
         self._write(False)
         self._greet_out()
         self._read(True)
@@ -359,9 +369,14 @@ class SocketLink:
         except PeerFault as fault:
             if self.peer is not None:  # before, it may only be another one than we are looking for
                 self._host.blame(self.address.host)
+                if (metrics := self._host.engine.metrics) is not None:
+                    metrics.add(FAULTS)
             self.close(str(fault))
         except OSError as failure:
-            self.close(str(failure))
+            if self.peer is not None and (metrics := self._host.engine.metrics) is not None:
+                metrics.add(BROKEN)
+            told = failure.strerror or str(failure)
+            self.close(f"the connection broke: {told}" if self.peer is not None else f"no connection: {told}")
         except Exception:  # bulkhead: our own mistake ends one connection
             log.exception("link failed peer=%s", self.address)
             self.close("internal error")

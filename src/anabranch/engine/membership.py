@@ -8,18 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anabranch.model import Address, InfoHash, PeerFault, no_pieces
-from anabranch.wire import ByteTransform, Connection, Handshake
+from anabranch.wire import ByteTransform, Handshake
 
-from . import availability, events, exchanging, learning, resting, unchoking, wanting
+from . import availability, events, exchanging, learning, resting, super_seeding, throttling, unchoking, wanting
 from .asking import ask_everybody, ask_idle, give_back
 from .candidates import Candidate
 from .chatter import UNKNOWN_PIECES, Chatter
 from .directory import names_of
-from .doorkeeping import least_useful
 from .engine import Engine
-from .introducing import introduce
+from .introducing import introduce, wants_nothing
+from .metrics import LEFT, OURSELVES, REPLACED, converse
+from .privacy import discovery_allowed
 from .stage import Learning, Live
 from .state import Flow, Link, Peer, Profile, TorrentState
+from .worst import GRACE, Newcomer, busy, gives_way
+
+USELESS_FOR = 60.0  # seconds in which neither of two has any use for the other, after which they part
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,10 @@ def refuse(engine: Engine, torrent: TorrentState | None, address: Address, *, di
         return "banned"
     if not isinstance(torrent.stage, Live | Learning):
         return "the torrent is not live"
-    if address in torrent.swarm.peers:
-        return "connected already"
-    if is_full(torrent) and gives_way(engine, torrent, address.host, dialed=dialed) is None:
+    there = torrent.swarm.peers.get(address)
+    if there is not None:
+        return "" if there.link.ended() else "connected already"
+    if is_full(torrent) and leaves_for(engine, torrent, address.host, dialed=dialed) is None:
         return "enough connections"
     return ""
 
@@ -59,12 +64,16 @@ def is_full(torrent: TorrentState) -> bool:
     return len(torrent.swarm.peers) >= torrent.policy.most_connections
 
 
-def gives_way(engine: Engine, torrent: TorrentState, host: str, *, dialed: bool) -> Peer | None:
-    """Who leaves for a newcomer from that host where there are enough."""
+def leaves_for(engine: Engine, torrent: TorrentState, host: str, *, dialed: bool) -> Peer | None:
+    """Who leaves for a newcomer from that host where there are enough; an empty host is anybody's."""
     if torrent.policy.most_connections <= 0:
         return None
+    for peer in torrent.swarm.peers.values():
+        if peer.address.host == host and peer.link.ended():
+            return peer  # and perhaps comes anew
     chosen = dialed and bool(torrent.pieces.missing_wanted or not torrent.pieces.learned)
-    return least_useful(torrent.swarm.peers.values(), host, engine.clock(), chosen=chosen)
+    newcomer = Newcomer(host, outgoing=dialed, chosen=chosen)
+    return gives_way(torrent.swarm.peers.values(), newcomer, engine.clock(), engine.network.ourselves)
 
 
 def our_greeting(engine: Engine, torrent: TorrentState, name: InfoHash) -> tuple[Handshake, frozenset[InfoHash]]:
@@ -88,6 +97,8 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
     """
     address, theirs, candidate = met.address, met.theirs, met.candidate
     if theirs.peer_id == engine.peer_id:
+        if (metrics := engine.metrics) is not None:
+            metrics.add(OURSELVES)
         if candidate is not None:
             engine.network.ourselves.learn(address)
         raise PeerFault("that is ourselves")
@@ -95,19 +106,21 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
     reason = refuse(engine, torrent, address, dialed=outgoing)
     if reason:
         raise PeerFault(reason)
+    if candidate is not None and not any(discovery_allowed(torrent, source) for source in candidate.sources):
+        raise PeerFault("the torrent is private, and no tracker told of this peer")
     double = _double(engine, torrent, met)
     if double is not None:
         if candidate is None:
             candidate, double.candidate = double.candidate, None
-        engine.turn.outbox("close", double, double.link.close, "connected twice")
+        _replace(engine, double, "connected twice")
     elif is_full(torrent):
-        idle = gives_way(engine, torrent, address.host, dialed=outgoing)
-        if idle is not None:
-            engine.turn.outbox("close", idle, idle.link.close, "others wait to be let in")
+        worst = leaves_for(engine, torrent, address.host, dialed=outgoing)
+        if worst is not None:
+            _replace(engine, worst, "others wait to be let in")
     now = engine.clock()
     table = torrent.pieces
     geometry = table.geometry if table.learned else None
-    talk = Connection(geometry, fast=theirs.fast, extended=theirs.extended, now=now, transform=met.transform)
+    talk = converse(engine, geometry, theirs, met.transform, now)
     peer = Peer(
         address=address,
         profile=Profile(
@@ -125,11 +138,16 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
         counted=table.geometry.piece_count,
     )
     torrent.swarm.peers[address] = peer
+    if (metrics := engine.metrics) is not None:
+        metrics.joined(peer, theirs)
     engine.due.lively.add(torrent)
     wanting.make_order(engine, torrent)
     if table.missing_wanted:
         resting.wake(engine, torrent, lambda: ask_everybody(engine, torrent, engine.clock()))
-    talk.send_pieces(table.complete, table.is_seed)
+    if super_seeding.begin(engine, peer):
+        talk.send_pieces(no_pieces(table.geometry.piece_count), False)
+    else:
+        talk.send_pieces(table.complete, table.is_seed)
     introduce(engine, peer, port=port)
     engine.tell(events.PeerConnected(torrent.info_hash, address, peer.outgoing))
     return peer
@@ -138,21 +156,42 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
 def _double(engine: Engine, torrent: TorrentState, met: Met) -> Peer | None:
     """The connection to the same peer that there is already and that has to go; None where there is none.
 
-    When both dialed, they keep the connection that the greater peer id dialed: else both might close the other's.
+    One that the peer has ended goes, even if we were not told yet: it comes anew. When both dialed, they keep the
+    connection that the greater peer id dialed: else both might close the other's. Of two that were dialed by the same
+    side the first one stays, unless nothing has moved on it for a while: its end may have been lost on the way.
 
     Raises:
         PeerFault: the new one has to go. If it was dialed, its candidate is that of the peer which stays from now on,
             so that it is not dialed again while that is there.
     """
-    outgoing = met.candidate is not None
+    outgoing, now = met.candidate is not None, engine.clock()
+    same_address = torrent.swarm.peers.get(met.address)
+    if same_address is not None:
+        return same_address  # it has ended: see refuse()
     for peer in torrent.swarm.peers.values():
         if peer.profile.peer_id == met.theirs.peer_id and peer.address.host == met.address.host:
-            if peer.outgoing == outgoing or outgoing != (engine.peer_id > met.theirs.peer_id):
+            if peer.link.ended():
+                return peer
+            if peer.outgoing == outgoing:
+                stays = busy(peer, now) or now - peer.flow.connected_at <= GRACE
+            else:
+                stays = outgoing != (engine.peer_id > met.theirs.peer_id)
+            if stays:
                 if peer.candidate is None:
                     peer.candidate = met.candidate
                 raise PeerFault("connected to this peer already")
             return peer
     return None
+
+
+def _replace(engine: Engine, peer: Peer, reason: str) -> None:
+    """It leaves for another one, at once: at no time there are more than allowed, or two of one address."""
+    if peer.link.ended():
+        reason = "closed by the peer"
+    if (metrics := engine.metrics) is not None:
+        metrics.add(REPLACED, reason)
+    leave(engine, peer, reason)
+    engine.turn.outbox("close", peer, peer.link.close, reason)
 
 
 def leave(engine: Engine, peer: Peer, reason: str) -> None:
@@ -163,6 +202,8 @@ def leave(engine: Engine, peer: Peer, reason: str) -> None:
         return
     now = engine.clock()
     del swarm.peers[peer.address]
+    if (metrics := engine.metrics) is not None:
+        metrics.add(LEFT)
     engine.due.touched.discard(peer)
     engine.due.starved.discard(peer)
     engine.due.idle.discard(peer)
@@ -173,6 +214,8 @@ def leave(engine: Engine, peer: Peer, reason: str) -> None:
     peer.serving.blocks = 0
     peer.talk.discard()
     availability.forget(engine, peer)
+    super_seeding.left(peer)
+    throttling.left(peer)
     engine.turn.stop_sliced("tell pieces", peer)
     if swarm.optimistic is peer:
         swarm.optimistic = None
@@ -185,12 +228,31 @@ def leave(engine: Engine, peer: Peer, reason: str) -> None:
     engine.tell(events.PeerLost(torrent.info_hash, peer.address, reason))
 
 
-def of_no_use(engine: Engine, peer: Peer) -> bool:
-    """Whether neither can have anything from the other any more."""
-    return (
-        engine.config.drop_mutually_complete_peers
-        and peer.has_all
-        and peer.torrent.pieces.is_seed
-        and not peer.talk.pending
-        and not exchanging.of_use(peer.torrent, peer, engine.clock())
-    )
+def of_no_use(engine: Engine, peer: Peer, now: float) -> bool:
+    """Whether neither can have anything from the other any more. To be asked each second.
+
+    Two that have everything part at once. Else it takes a minute without any use, as both may come to want more: the
+    peer has all or says that it wants nothing (BEP 21) and is not interested, and we want nothing, or nothing of what
+    it has. One that tells of single pieces may yet show what we lack; so may one that shows none (BEP 16).
+    """
+    torrent = peer.torrent
+    if not engine.config.drop_mutually_complete_peers or peer.talk.pending or exchanging.of_use(torrent, peer, now):
+        return False
+    if peer.has_all and torrent.pieces.is_seed:
+        return True
+    profile, flow = peer.profile, peer.flow
+    if not _gives_only(peer) or peer.talk.am_interested or not isinstance(torrent.stage, Live):
+        profile.useless_since = None
+        return False
+    if wants_nothing(torrent):
+        useless = True
+    else:
+        lacks_all = not peer.has_all and not profile.tells and peer.has.any()
+        useless = lacks_all and torrent.policy.download and torrent.pieces.missing_wanted > 0
+    if not useless or profile.useless_since is None:
+        profile.useless_since = now if useless else None
+    return profile.useless_since is not None and now - max(profile.useless_since, flow.last_block) >= USELESS_FOR
+
+
+def _gives_only(peer: Peer) -> bool:
+    return (peer.has_all or peer.talk.peer_extensions.upload_only) and not peer.talk.peer_interested

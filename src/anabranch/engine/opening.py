@@ -14,20 +14,19 @@ from bitarray import bitarray
 
 from anabranch.model import Geometry, no_pieces
 from anabranch.picker import PieceProgress
-from anabranch.storage import Bulk, Completion, Groups, Selects, Sparse, TorrentStorage
+from anabranch.storage import Bulk, Capacity, Completion, Groups, Selects, Sparse, TorrentStorage
 
-from . import events
+from . import events, orders, super_seeding
 from .checking import advance, queue_check
 from .engine import Engine
 from .failing import attempt
 from .going_live import set_live
+from .introducing import tell_pieces
 from .jobs import readable
 from .settling import settle_checked
 from .stage import Checking, Closing, Opening, follow
-from .state import Peer, TorrentState
+from .state import TorrentState
 from .wanting import refresh_all, tell_storage
-
-_TOLD = 4096  # pieces that an early peer is told of in a turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,8 @@ class Opened:
     complete: bitarray
     present: bitarray  # of the unknown ones, those that may be on disk
     partial: Mapping[int, bytes]  # blocks that a clean stop left and can be read; b"": known to be missing
+    capacity: object | None  # the space that it shares with others
+    room: int | None  # bytes of that; None for no limit at present
 
 
 def open_storage(engine: Engine, torrent: TorrentState) -> None:
@@ -98,7 +99,9 @@ def look_over(storage: TorrentStorage, geometry: Geometry, partial: Mapping[int,
         for piece, bits in partial.items()
         if not bits or readable(storage.piece(piece), geometry.length_of(piece), bits)
     }
-    return Opened(storage, known, complete, present, kept)
+    capacity = storage.capacity
+    room = capacity.capacity() if isinstance(capacity, Capacity) else None
+    return Opened(storage, known, complete, present, kept, capacity, room)
 
 
 def _start(engine: Engine, torrent: TorrentState, found: Opened) -> None:
@@ -109,12 +112,14 @@ def _start(engine: Engine, torrent: TorrentState, found: Opened) -> None:
             to_check[piece] = False
     torrent.disk.partial = {}
     table.start(found.known | ~to_check, found.complete)
-    if torrent.swarm.peers:
+    orders.enter(engine, torrent, found.capacity, found.room)
+    if torrent.swarm.peers or table.ordering.shared is not None:
         refresh_all(engine, torrent)
     else:
         table.disband()
     for peer in torrent.swarm.peers.values():  # those that came while only the torrent's name was known
-        _tell(engine, peer, table.complete.copy())
+        if not super_seeding.begin(engine, peer):
+            tell_pieces(engine, peer, table.complete.copy())
     for piece in [piece for piece in torrent.signals.of_piece if table.complete[piece]]:  # readers came before
         for waiting in torrent.signals.of_piece.pop(piece):
             engine.turn.outbox("signal", waiting, waiting.set)
@@ -128,18 +133,6 @@ def _start(engine: Engine, torrent: TorrentState, found: Opened) -> None:
         advance(engine, torrent)
     else:
         settle_checked(engine, torrent)
-
-
-def _tell(engine: Engine, peer: Peer, have: bitarray) -> None:
-    """Tell a peer that came early what we had at that time; what comes later it is told as everybody is."""
-    complete = peer.torrent.pieces.complete
-
-    def some(first: int) -> None:
-        pieces = have[first : first + _TOLD] & complete[first : first + _TOLD]
-        peer.talk.have_many(first + piece for piece in pieces.search(1))
-        engine.turn.outbox("flush", peer, peer.link.flush_soon)
-
-    engine.turn.sliced("tell pieces", peer, range(0, len(have), _TOLD), some, 1)
 
 
 def _restore(torrent: TorrentState, piece: int, bits: bytes, found: Opened) -> bool:

@@ -2,7 +2,8 @@
 
 Three facts decide (the truth table of the completion store): whether the state is known, whether the piece is complete,
 and what it is worth. A piece is in the request order exactly while it is known, incomplete, wanted, not being hashed or
-written, and some block of it was not asked for yet.
+written, and some block of it was not asked for yet. Where torrents share a limited space (orders.py), all pieces are in
+the order, and which may be asked for is known beside it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,36 @@ from itertools import chain, compress
 from bitarray import bitarray
 
 from anabranch.model import Geometry, Priority, no_pieces
-from anabranch.picker import PieceOrder, PieceProgress, Standing
+from anabranch.picker import PieceOrder, PieceProgress, SharedOrder, Standing, StrictOrder
 
 _PRIORITIES = tuple(Priority)
+
+
+class Ordering:
+    """The request order of a torrent's pieces, while there is one.
+
+    Attributes:
+        kept: The order follows the table; else it is empty.
+        strict: Our mistakes with it are reported.
+        shared: What it is a part of; None where the torrent has its space for itself.
+        askable: Where all pieces are in the order, those that may be asked for.
+    """
+
+    __slots__ = ("_draw", "askable", "kept", "order", "shared", "strict")
+
+    def __init__(self, draw: Callable[[int], int]) -> None:
+        self._draw = draw
+        self.kept = True
+        self.strict = False
+        self.order: PieceOrder | None = None
+        self.shared: SharedOrder | None = None
+        self.askable: bitarray | None = None
+
+    def make(self, piece_count: int) -> PieceOrder:
+        """An empty one."""
+        kind = StrictOrder if self.strict else PieceOrder
+        self.order = kind(piece_count, self._draw, by_index=self.shared is not None)
+        return self.order
 
 
 class PieceTable:
@@ -33,23 +61,31 @@ class PieceTable:
         self.known: bitarray = no_pieces(count)
         self.worth = bytearray(count)  # Priority of each piece
         self.seeds = 0  # peers that have everything, or had it
-        self.ordered = True  # False: refresh() does nothing, and the order is empty
-        self._order: PieceOrder | None = None
+        self.ordering = Ordering(draw)
         self._availability: array[int] | None = None
-        self._draw = draw
         self._wanted_length: int | None = None
         self.begun: dict[int, PieceProgress] = {}
         self.busy: set[int] = set()  # being hashed or written
         self.complete_count = 0
         self.missing_wanted = 0
         self.learned = learned  # False: how many pieces there are is not known yet
+        self.watch: Callable[[], object] | None = None  # called within the turn after any change (piece_states.py)
 
     @property
     def order(self) -> PieceOrder:
-        """The pieces of which something may be asked for."""
-        if self._order is None:
-            self._order = PieceOrder(self.geometry.piece_count, self._draw)
-        return self._order
+        """The pieces of which something may be asked for; where the space is shared, all pieces."""
+        order = self.ordering.order
+        return order if order is not None else self.ordering.make(self.geometry.piece_count)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the order follows; if not, refresh() does nothing, and the order is empty."""
+        return self.ordering.kept
+
+    @property
+    def piece_length(self) -> int:
+        """Nominal length of a piece in bytes."""
+        return self.geometry.piece_length
 
     @property
     def availability(self) -> array[int]:
@@ -60,8 +96,20 @@ class PieceTable:
 
     def disband(self) -> None:
         """There is nobody to be asked: keep no order until it is made anew."""
-        self.ordered = False
-        self._order = None
+        self.ordering.kept = False
+        self.ordering.order = None
+
+    def share(self, shared: SharedOrder) -> None:
+        """All pieces are in the order from now on, as soon as they are refreshed."""
+        self.ordering.shared = shared
+        self.ordering.askable = no_pieces(self.geometry.piece_count)
+        self.ordering.order = None
+        self.ordering.kept = True
+
+    def share_no_more(self) -> None:
+        """The torrent has nothing to ask any more, or its storage goes."""
+        self.disband()
+        self.ordering.shared = self.ordering.askable = None
 
     def standing(self, piece: int) -> Standing:
         """Where in the request order the piece belongs. What readers want comes in the order of the content."""
@@ -77,13 +125,24 @@ class PieceTable:
         return progress is None or progress.has_free
 
     def refresh(self, piece: int) -> None:
-        """Bring the request order up to date after a change of the piece."""
-        if not self.ordered:
+        """Bring the request order up to date after a change of the piece, and tell who watches."""
+        if self.watch is not None:
+            self.watch()
+        ordering = self.ordering
+        if not ordering.kept:
             return
-        if self.requestable(piece):
-            self.order.add(piece, self.standing(piece))
-        elif self._order is not None and piece in self._order:
-            self._order.delete(piece)
+        askable = self.requestable(piece)
+        if ordering.askable is not None:
+            ordering.askable[piece] = askable
+        elif not askable:
+            if ordering.order is not None and piece in ordering.order:
+                ordering.order.delete(piece)
+            return
+        order = self.order
+        if piece in order:
+            order.update(piece, self.standing(piece))
+        else:
+            order.add(piece, self.standing(piece))
 
     def set_worth(self, piece: int, priority: int) -> bool:
         """Change what the piece is worth. Tells whether it changed."""
@@ -122,11 +181,15 @@ class PieceTable:
         self.complete = complete & known
         self.complete_count = self.complete.count()
         self._count_missing()
+        if self.watch is not None:
+            self.watch()
 
     def replace_worth(self, start: int, worth: bytes | bytearray) -> None:
         """Change what neighbouring pieces are worth, at once. The request order follows by refresh() of each."""
         self.worth[start : start + len(worth)] = worth
         self._wanted_length = None
+        if self.watch is not None:
+            self.watch()
         self._count_missing()
 
     def wanted(self) -> bitarray:
@@ -148,12 +211,22 @@ class PieceTable:
     def count_have(self, piece: int, step: int) -> None:
         """One more peer (or one fewer) has the piece."""
         self.availability[piece] += step
-        if self._order is not None and piece in self._order:
-            self._order.add(piece, self.standing(piece))
+        order = self.ordering.order
+        if order is not None and piece in order:
+            order.update(piece, self.standing(piece))
+
+    @property
+    def askable(self) -> bitarray | None:
+        """The pieces of which something may be asked for; None while there is no order. Not to be changed."""
+        ordering = self.ordering
+        if ordering.askable is not None or ordering.order is None:
+            return ordering.askable
+        return ordering.order.members
 
     def interesting(self, has: bitarray) -> bool:
         """Whether a peer with these pieces has any that is wanted and missing. O(pieces / 64)."""
-        if (self.order.members & has).any():
+        askable = self.askable
+        if askable is not None and (askable & has).any():
             return True
         under_way = chain(self.begun, self.busy)
         return any(has[piece] and self.worth[piece] and not self.complete[piece] for piece in under_way)

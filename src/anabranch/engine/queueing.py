@@ -9,7 +9,9 @@ from collections import deque
 
 from anabranch.wire import CancelRun, RequestRun
 
+from . import fast
 from .engine import Engine
+from .metrics import CANCELS_UNKNOWN, QUEUE_FULL
 from .stage import Live
 from .state import Peer, Serving
 
@@ -22,19 +24,24 @@ def enqueue(engine: Engine, peer: Peer, run: RequestRun) -> None:
     """The peer asks for blocks. Those it may not have are rejected (BEP 6), or passed over without that extension."""
     torrent = peer.torrent
     if (
-        peer.talk.am_choking
-        or not torrent.pieces.complete[run.piece]
+        not torrent.pieces.complete[run.piece]
         or not isinstance(torrent.stage, Live)
         or not torrent.policy.upload
+        or (peer.serving.shown is not None and not peer.serving.shown[run.piece])
+        or (peer.talk.am_choking and not fast.grants(engine, peer, run))
     ):
         peer.talk.reject(run.piece, run.begin, run.length, run.block)
         engine.due.touched.add(peer)
+        if (metrics := engine.metrics) is not None:
+            metrics.refused(peer, run.piece)
         return
     queue = peer.serving
     queue.queue.append(run)
     queue.blocks += -(-run.length // run.block)
     if queue.blocks > PATIENCE:
         peer.link.pause_reading(True)
+        if (metrics := engine.metrics) is not None:
+            metrics.add(QUEUE_FULL)
     engine.due.touched.add(peer)
 
 
@@ -58,6 +65,8 @@ def cancel(engine: Engine, peer: Peer, gone: CancelRun) -> None:
         for part in parts:
             kept.append(part)
             blocks += -(-part.length // part.block)
+    if blocks == peer.serving.blocks and (metrics := engine.metrics) is not None:
+        metrics.add(CANCELS_UNKNOWN)
     peer.serving.queue = kept
     peer.serving.blocks = blocks
     if blocks <= PATIENCE // 2:
@@ -66,12 +75,16 @@ def cancel(engine: Engine, peer: Peer, gone: CancelRun) -> None:
 
 
 def drop_queue(engine: Engine, peer: Peer) -> None:
-    """We choke the peer: what it asked for is rejected (BEP 6)."""
+    """We choke the peer: what it asked for is rejected, but for what it is allowed nevertheless (BEP 6)."""
     queue = peer.serving
+    kept: deque[RequestRun] = deque()
     for run in queue.queue:
-        peer.talk.reject(run.piece, run.begin, run.length, run.block)
-    queue.queue.clear()
-    queue.blocks = 0
+        if fast.grants(engine, peer, run):
+            kept.append(run)
+        else:
+            peer.talk.reject(run.piece, run.begin, run.length, run.block)
+    queue.queue = kept
+    queue.blocks = sum(-(-run.length // run.block) for run in kept)
     peer.link.pause_reading(False)
     engine.due.touched.add(peer)
 

@@ -13,6 +13,7 @@ from anabranch.model import BLOCK_SIZE, PeerFault, all_pieces, no_pieces
 from anabranch.picker import Run
 from anabranch.wire import (
     METADATA,
+    AllowedFast,
     BlocksLanded,
     CancelledBlock,
     CancelRun,
@@ -32,18 +33,19 @@ from anabranch.wire import (
     PeerHas,
     Rejected,
     RequestRun,
+    Suggest,
     Unchoke,
     UnexpectedBlock,
 )
 
-from . import availability, exchanging, learning, metadata, queueing, unchoking
+from . import availability, exchanging, extending, fast, learning, metadata, queueing, super_seeding, unchoking
 from .asking import Aside, ask, ask_idle, buffer_for, give_back, may_ask, show_interest
 from .engine import Engine
 from .events import PeerIntroduced
 from .finishing import finish, write_stretch
+from .piece_states import tell_watchers
 from .state import Peer
 
-_REST = 1.0  # seconds after a reject in which the peer is asked for nothing: it would go on as fast as the line allows
 _MOST_WASTE = 2 * 1024 * 1024  # bytes nobody asked for that a peer may send, beyond what was of use
 
 
@@ -53,6 +55,8 @@ def take(engine: Engine, peer: Peer, events: Sequence[Event], now: float) -> Non
     Raises:
         PeerFault: the peer is of no use, or means harm.
     """
+    if (metrics := engine.metrics) is not None:
+        metrics.heard(peer, events)
     for event in events:
         act = _ACTS.get(type(event))
         if act is not None:
@@ -92,8 +96,11 @@ def _blocks(engine: Engine, peer: Peer, event: BlocksLanded, now: float) -> None
         _waste(peer, max(event.length - useful, 0))
     if not fresh:
         return
+    if progress.missing >= progress.blocks - run.blocks:  # the first of the piece
+        tell_watchers(torrent)
     flow.last_block = now
     flow.snubbed = False
+    peer.profile.advice.refusals = 0
     torrent.totals.downloaded += event.length
     if copied:
         _cancel_copies(engine, peer, event)
@@ -139,16 +146,22 @@ def _unwanted(engine: Engine, peer: Peer, event: CancelledBlock | UnexpectedBloc
         peer.flow.asked_at = now  # late, but an answer
     else:
         peer.profile.chatter.credit(-event.length)
+        peer.flow.unasked += event.length
     _waste(peer, event.length)
-    if isinstance(event, UnexpectedBlock) and peer.flow.wasted > _MOST_WASTE + peer.flow.down.total // 2:
-        raise PeerFault(f"sent {peer.flow.wasted} bytes that nobody asked for")
+    if peer.flow.unasked > _MOST_WASTE + peer.flow.down.total // 2:
+        raise PeerFault(f"sent {peer.flow.unasked} bytes that nobody asked for")
 
 
 def _rejected(engine: Engine, peer: Peer, event: Rejected, now: float) -> None:
     if event.token is not None:
         give_back(peer.torrent, [(event.piece, event.begin, event.length, event.token)])
-    peer.window.shrink()
-    peer.flow.resting_until = now + _REST
+    flow, advice = peer.flow, peer.profile.advice
+    advice.refuse(event.piece, now)
+    if now >= flow.resting_until and not peer.talk.peer_choking:  # what it took back by choking us is no refusal
+        flow.resting_until = now + advice.rest()
+        if advice.refusals > 1:
+            peer.window.shrink()
+        engine.due.idle.add(peer)  # looked at again in a moment: one reject does not idle a good peer
     engine.turn.defer("ask idle", peer.torrent, ask_idle, engine, peer.torrent, now)
 
 
@@ -160,28 +173,50 @@ def _choked(engine: Engine, peer: Peer, event: Choked, now: float) -> None:
 
 def _unchoked(engine: Engine, peer: Peer, event: Unchoke, now: float) -> None:
     peer.flow.asked_at = now
-    peer.flow.resting_until = 0.0
+    peer.profile.advice.refused.clear()
     peer.window.idle(now)
     show_interest(engine, peer)
 
 
 def _bitfield(engine: Engine, peer: Peer, event: PeerHas, now: float) -> None:
     availability.tell(engine, peer, event.bits)
+    super_seeding.told(engine, peer, now)
     show_interest(engine, peer)
+    _offer(engine, peer)
 
 
 def _have_all(engine: Engine, peer: Peer, event: HaveAll, now: float) -> None:
     availability.tell(engine, peer, all_pieces(len(peer.has)))
+    super_seeding.told(engine, peer, now)
     show_interest(engine, peer)
 
 
 def _have_none(engine: Engine, peer: Peer, event: HaveNone, now: float) -> None:
     availability.tell(engine, peer, no_pieces(len(peer.has)))
+    super_seeding.told(engine, peer, now)
+    _offer(engine, peer)
+
+
+def _offer(engine: Engine, peer: Peer) -> None:
+    if unchoking.may_upload(engine, peer.torrent):
+        fast.offer(engine, peer)
+
+
+def _suggested(engine: Engine, peer: Peer, event: Suggest, now: float) -> None:
+    peer.profile.advice.suggest(event.piece)
+
+
+def _allowed(engine: Engine, peer: Peer, event: AllowedFast, now: float) -> None:
+    peer.profile.advice.allow(event.piece)
+    show_interest(engine, peer)
 
 
 def _have(engine: Engine, peer: Peer, event: Have, now: float) -> None:
+    peer.profile.tells = True
     availability.one_more(engine, peer, event.piece)
-    if not peer.talk.am_interested and peer.torrent.pieces.requestable(event.piece):
+    super_seeding.told_have(engine, peer, event.piece, now)
+    table = peer.torrent.pieces
+    if not peer.talk.am_interested and (table.requestable(event.piece) or event.piece in table.begun):
         show_interest(engine, peer)
 
 
@@ -208,9 +243,10 @@ def _cancel(engine: Engine, peer: Peer, event: CancelRun, now: float) -> None:
 def _introduced(engine: Engine, peer: Peer, event: ExtendedHandshake, now: float) -> None:
     if event.reqq:
         peer.profile.reqq = min(event.reqq, 4096)
-    if event.version and event.version != peer.profile.client:
-        peer.profile.client = event.version
-        engine.tell(PeerIntroduced(peer.torrent.info_hash, peer.address, peer.profile.client))
+    profile = peer.profile
+    if (event.version and event.version != profile.client) or event.ids.keys() != profile.extensions:
+        profile.client, profile.extensions = event.version or profile.client, frozenset(event.ids)
+        engine.tell(PeerIntroduced(peer.torrent.info_hash, peer.address, profile.client, profile.extensions))
     learning.offered(engine, peer, now)
     if event.yourip:
         engine.network.ourselves.told(event.yourip, by=peer.address.host)
@@ -228,6 +264,8 @@ def _introduced(engine: Engine, peer: Peer, event: ExtendedHandshake, now: float
 def _extended(engine: Engine, peer: Peer, event: ExtendedMessage, now: float) -> None:
     if event.name == METADATA:
         metadata.heard(engine, peer, event.payload, now)
+    else:
+        extending.heard(engine, peer, event.name, event.payload)
 
 
 def _hashes(engine: Engine, peer: Peer, event: Hashes, now: float) -> None:
@@ -246,6 +284,8 @@ _ACTS: Mapping[type[Event], Callable[[Engine, Peer, Any, float], None]] = {
     HaveAll: _have_all,
     HaveNone: _have_none,
     Have: _have,
+    Suggest: _suggested,
+    AllowedFast: _allowed,
     DontHave: _dont_have,
     Interested: _interested,
     NotInterested: _not_interested,

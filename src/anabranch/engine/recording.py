@@ -12,6 +12,7 @@ from anabranch.storage import Groups, TorrentStorage
 
 from . import announcing, events, failing
 from .engine import Engine
+from .filing import piece_lost
 from .introducing import tell_upload_only
 from .settling import settle_complete
 from .stage import Closing, Dropped, Live
@@ -24,21 +25,22 @@ def record(engine: Engine, torrent: TorrentState) -> None:
     if disk.recording or not disk.unrecorded or disk.storage is None:
         return
     group, disk.unrecorded = disk.unrecorded, []
-    disk.recording = True
+    disk.recording = group
     storage = disk.storage
 
     def recorded(_: None) -> None:
-        disk.recording = False
+        disk.recording = ()
         disk.dirty = True
         look_complete(engine, torrent)
 
     def refused() -> None:
-        disk.recording = False
+        disk.recording = ()
         doubtful = group + disk.unrecorded  # the system may have dropped what was written since, too
         disk.unrecorded = []
         for piece in doubtful:
             if torrent.pieces.complete[piece]:  # else a check has found out meanwhile
                 torrent.pieces.set_unknown(piece)
+                piece_lost(torrent, piece)
                 disk.checks.left += not disk.checks.queued[piece]
                 disk.checks.queued[piece] = True
 
@@ -91,3 +93,4 @@ def not_complete(engine: Engine, torrent: TorrentState) -> None:
     if torrent.signals.said_complete and torrent.pieces.missing_wanted and not ended:
         torrent.signals.said_complete = False
         settle_complete(engine, torrent)
+        engine.turn.outbox("upload only", torrent, engine.network.post, tell_upload_only, engine, torrent)

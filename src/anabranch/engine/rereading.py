@@ -1,7 +1,8 @@
 """When a piece that we have cannot be read: a file was cut short, removed, or its disk is failing.
 
 The torrent stops until the piece can be read again; then everything around it is hashed, because whoever put the file
-back may have put back another one.
+back may have put back another one. A storage whose space is limited may have given the piece up for another one: that
+alone stops nobody.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from .state import TorrentState
 
 def fail_reading(engine: Engine, torrent: TorrentState, piece: int, error: TorrentError) -> None:
     """A piece that we have could not be read."""
+    if torrent.pieces.ordering.shared is not None:  # hash it: what is not there is missing, worse stops the torrent
+        given_up = no_pieces(torrent.pieces.geometry.piece_count)
+        given_up[piece] = True
+        queue_check(engine, torrent, given_up)
+        return
     length = torrent.pieces.geometry.length_of(piece)
 
     def again() -> None:

@@ -163,6 +163,7 @@ def take_resume(torrent: TorrentState, data: bytes) -> bitarray:
     elif len(wishes) == len(torrent.worth.of_file):
         prefer(torrent, wishes)
     torrent.totals.uploaded, torrent.totals.downloaded, torrent.totals.added = totals[0], totals[1], float(totals[2])
+    torrent.totals.before = torrent.totals.downloaded, torrent.totals.uploaded
     torrent.disk.partial = pieces
     return complete
 

@@ -14,10 +14,12 @@ from anabranch.storage import ReadsWarm, TorrentStorage
 from anabranch.wire import RequestRun
 
 from .engine import Engine
+from .metrics import READ_FAILURES
 from .queueing import PATIENCE
 from .rereading import fail_reading
 from .sending import WATERMARK
 from .state import Peer
+from .unchoking import allowance
 
 
 def fill(engine: Engine, peer: Peer) -> None:
@@ -41,6 +43,11 @@ def fill(engine: Engine, peer: Peer) -> None:
         if buffer is None:
             return
         length = min(run.length, len(buffer) - len(buffer) % run.block)
+        if serving.on_credit or serving.throttle is not None:
+            length = allowance(engine, peer, run, length)
+            if not length:
+                engine.workshop.sending.give(buffer)
+                return
         got = warm.read_warm(offset_of(run.piece) + run.begin, buffer[:length]) if warm else 0
         if got < length:
             got -= got % run.block
@@ -92,6 +99,8 @@ def _read_cold(engine: Engine, peer: Peer, run: RequestRun, buffer: memoryview, 
     def failed(error: BaseException) -> None:
         serving.reading = False
         engine.workshop.sending.give(buffer)
+        if (metrics := engine.metrics) is not None:
+            metrics.add(READ_FAILURES)
         if not isinstance(error, StorageFailed):
             error = StorageFailed(peer.torrent.data_path, f"unexpected {type(error).__name__}: {error}")
         engine.network.run(fail_reading, engine, peer.torrent, run.piece, error)

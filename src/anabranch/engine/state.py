@@ -6,9 +6,10 @@ All of it belongs to whoever holds the turn; what concerns one connection is tou
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+from weakref import ref
 
 from bitarray import bitarray
 
@@ -19,6 +20,7 @@ from anabranch.picker import PieceProgress, RequestWindow
 from anabranch.storage import Claim, ClientStorage, TorrentStorage
 from anabranch.wire import Connection, MetadataRation, RequestRun
 
+from .advice import Advice
 from .banning import Evidence
 from .buffers import Buffer
 from .candidates import Candidate, Candidates
@@ -43,6 +45,9 @@ class Link(Protocol):
     def close(self, reason: str) -> None:
         """End the connection. Closing twice does nothing."""
 
+    def ended(self) -> bool:
+        """Whether the peer has hung up, which may not have been taken in yet."""
+
     def flush_soon(self) -> None:
         """Flush, but not before the caller is through: for those who may have the turn."""
 
@@ -62,24 +67,30 @@ class Flow:
     up: RateMeter = field(default_factory=RateMeter)
     last_block: float = 0.0  # when a block we could use arrived
     asked_at: float = 0.0  # when it last had reason to answer: asked while nothing was outstanding, or it unchoked us
-    unchoked_at: float = float("-inf")  # when we last unchoked it
+    unchoked_at: float = float("-inf")  # when it last was not choked, as far as the rounds of choking saw it
     up_at_round: int = 0  # bytes it had from us when the slots were last given
     down_at_round: int = 0  # bytes we had from it
     idle_since: float | None = None  # since when it has nothing to do although something is missing
     wasted: int = 0  # bytes that we had already, or never asked for
+    unasked: int = 0  # those of them that we never asked for
+    robbed_at: float = -1.0  # when others took over what it was asked for
     snubbed: bool = False
     resting_until: float = 0.0  # it rejected what we asked: it is not asked again at once
 
 
 @dataclass(slots=True)
 class Serving:
-    """What a peer asked for and did not get yet."""
+    """What a peer asked for and did not get yet, and on which terms it is served."""
 
     queue: deque[RequestRun] = field(default_factory=deque)
     blocks: int = 0  # in the queue
     reading: bool = False  # a worker reads for it
     searched: int = 0  # runs looked at for cancels
     searched_since: float = 0.0  # when the count began
+    allowed: dict[int, int] = field(default_factory=dict)  # piece -> blocks that it may have while we choke it
+    on_credit: bool = False  # it has no slot, and is served while it gives us as much
+    throttle: Bucket | None = None  # its address took more than its share; None: it is served as fast as it takes
+    shown: bitarray | None = None  # the only pieces that it may have, as it knows of no others; None: all that we have
 
 
 @dataclass(slots=True)
@@ -88,13 +99,18 @@ class Profile:
 
     peer_id: bytes
     chatter: Chatter
+    advice: Advice = field(default_factory=Advice)
     v2: bool = False  # it knows the hash messages of BEP 52
     reqq: int = 250  # requests it queues, until its extended handshake says better
     client: str = ""
+    extensions: frozenset[str] = frozenset()  # those it named (BEP 10)
     ration: MetadataRation | None = None  # how much metadata it may have; None before it asked
     hashes: Bucket | None = None  # requests for hashes that are answered; None before it asked
     answering: int = 0  # hashes, of the requests that are being worked out
     reads: Bucket | None = None  # bytes that are read to tell it hashes of blocks; None before it asked
+    told_upload_only: bool = False  # we said that we want nothing
+    tells: bool = False  # it told of single pieces that it got, or shows now
+    useless_since: float | None = None  # since when neither has any use for the other
 
 
 @dataclass(slots=True, eq=False)
@@ -118,6 +134,33 @@ class Peer:
 
 
 @dataclass(slots=True)
+class Taker:
+    """What an address took of a torrent."""
+
+    taken: int = 0  # bytes, by connections that have ended
+    together: int = 1  # peers of different ids that were seen there at the same time
+    bucket: Bucket | None = None  # what all of them share, once they took too much
+
+
+@dataclass(slots=True)
+class Offer:
+    """The piece that a super-seeded peer was shown last, to be spread by it."""
+
+    piece: int
+    made_at: float
+    known: bool  # others had it before
+
+
+@dataclass(slots=True)
+class Offers:
+    """What is shown to whom while super-seeding."""
+
+    fresh: bitarray  # pieces that nobody was shown, or is known to have
+    open: dict[Peer, Offer] = field(default_factory=dict)  # to be spread; of each peer the last
+    of_piece: dict[int, set[Peer]] = field(default_factory=dict)  # who was shown it last
+
+
+@dataclass(slots=True)
 class Swarm:
     """Who a torrent speaks to, and could speak to."""
 
@@ -127,7 +170,10 @@ class Swarm:
     optimistic: Peer | None = None
     optimistic_until: float = 0.0
     rechoke_at: float = 0.0
+    vacancy: bool = False  # a slot became free since the slots were given
     trackers: list[Tiers] = field(default_factory=list)  # one for each of the torrent's names
+    takers: dict[str, Taker] = field(default_factory=dict)  # what addresses took, the latest that left last
+    offers: Offers | None = None  # what is shown to whom while super-seeding
 
 
 @dataclass(slots=True)
@@ -138,6 +184,7 @@ class Policy:
     upload: bool = True
     most_connections: int = 50
     check: bool = True  # hash what is on disk and unknown, at start
+    super_seed: bool = False  # show newcomers one piece at a time, while everything is here
 
 
 @dataclass(slots=True)
@@ -150,6 +197,31 @@ class Totals:
     wasted: int = 0  # block data received in vain
     corrupt: int = 0  # block data of pieces that failed their hash
     hashed: int = 0
+    before: tuple[int, int] = (0, 0)  # downloaded and uploaded, when this run of ours began
+
+
+@dataclass(slots=True)
+class Sums:
+    """Bytes of this run, of several torrents; see Totals."""
+
+    downloaded: int = 0
+    uploaded: int = 0
+    wasted: int = 0
+    corrupt: int = 0
+
+    def count(self, totals: Totals) -> None:
+        """Add what one torrent has moved in this run."""
+        self.downloaded += totals.downloaded - totals.before[0]
+        self.uploaded += totals.uploaded - totals.before[1]
+        self.wasted += totals.wasted
+        self.corrupt += totals.corrupt
+
+    def add(self, other: Sums) -> None:
+        """Add other sums."""
+        self.downloaded += other.downloaded
+        self.uploaded += other.uploaded
+        self.wasted += other.wasted
+        self.corrupt += other.corrupt
 
 
 @dataclass(slots=True)
@@ -160,6 +232,7 @@ class Holding:
     buffers: dict[tuple[int, int], Buffer] = field(default_factory=dict)  # (piece, stretch) -> memory
     written: dict[int, bitarray] = field(default_factory=dict)  # piece -> blocks that are on disk
     writing: dict[int, int] = field(default_factory=dict)  # piece -> writes under way
+    under_way: dict[int, bitarray] = field(default_factory=dict)  # piece -> blocks that these write
     finishing: dict[int, PieceProgress] = field(default_factory=dict)  # being hashed
     whole: list[PieceProgress] = field(default_factory=list)  # those of them that are in memory and wait for a worker
     hashing: int = 0  # jobs under way with such
@@ -202,7 +275,7 @@ class Disk:
     storage: TorrentStorage | None = None
     claim: Claim | None = None
     unrecorded: list[int] = field(default_factory=list)  # verified and written, not yet durable
-    recording: bool = False
+    recording: Sequence[int] = ()  # pieces that are being recorded
     selecting: bool = False  # the storage is learning which files are wanted
     partial: Mapping[int, bytes] = field(default_factory=dict)  # from the session store, until the storage is open
     vouched: bitarray | None = None  # complete by resume data that no store keeps
@@ -224,6 +297,8 @@ class Signals:
     closed: Signal
     said_complete: bool = False  # Completed was told, and is still true
     of_piece: dict[int, set[Signal]] = field(default_factory=dict)  # readers that wait for a piece
+    watchers: tuple[ref[Signal], ...] = ()  # of those who watch all pieces (piece_states.py)
+    missing_of_file: dict[int, int] = field(default_factory=dict)  # file -> none of its pieces before this is missing
 
 
 @dataclass(slots=True)

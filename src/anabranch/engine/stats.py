@@ -68,7 +68,10 @@ class TorrentStats(NamedTuple):
         peers, seeds: Connected peers, and those of them that have everything.
         half_open: Dials under way.
         candidates: Addresses known.
-        at: When the picture was made, in seconds on the engine's clock.
+        at: When the picture was made, on the engine's clock: its age is `time.monotonic() - at`.
+        pending: Of the addresses known, those that are neither connected nor being dialed.
+        total_peers: Everybody: connected, being dialed, pending.
+        hashed: Bytes hashed, in this run.
     """
 
     info_hash: InfoHash
@@ -94,6 +97,9 @@ class TorrentStats(NamedTuple):
     half_open: int
     candidates: int
     at: float
+    pending: int
+    total_peers: int
+    hashed: int
 
     @property
     def complete(self) -> bool:
@@ -111,6 +117,7 @@ def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
     for peer in peers:
         down += peer.flow.down.rate(now)
         up += peer.flow.up.rate(now)
+    pending = max(len(swarm.candidates) - swarm.dialing - sum([peer.candidate is not None for peer in peers]), 0)
     failed = stage if isinstance(stage, Failed) else None
     return TorrentStats(
         info_hash=torrent.info_hash,
@@ -136,6 +143,9 @@ def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
         half_open=swarm.dialing,
         candidates=len(swarm.candidates),
         at=now,
+        pending=pending,
+        total_peers=pending + swarm.dialing + len(peers),
+        hashed=totals.hashed,
     )
 
 

@@ -5,7 +5,18 @@ Network thread, within a turn per torrent.
 
 from __future__ import annotations
 
-from . import exchanging, learning, recording, resting, retrying, unchoking, wanting
+from . import (
+    consistency,
+    exchanging,
+    learning,
+    orders,
+    recording,
+    resting,
+    retrying,
+    super_seeding,
+    unchoking,
+    wanting,
+)
 from .asking import ask, ask_idle, show_interest, take_back, take_back_all
 from .checking import advance
 from .engine import Engine
@@ -37,12 +48,15 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
         exchanging.look(engine, torrent, now)
     if disk.unrecorded:
         recording.record(engine, torrent)
+    orders.look(engine, torrent)
+    if engine.config.debug:
+        consistency.look(engine, torrent)
     if swarm.peers:
         disk.dirty = True  # the totals move
         if torrent.pieces.missing_wanted:
             resting.wake(engine, torrent, lambda: None)
-        if now >= swarm.rechoke_at:
-            unchoking.rechoke(engine, torrent, now)
+        unchoking.look(engine, torrent, now)
+        super_seeding.look(engine, torrent, now)
         for peer in list(swarm.peers.values()):
             _look_after(engine, peer, now)
         _write_out_idle(engine, torrent, now)
@@ -67,9 +81,12 @@ def tick_client(engine: Engine) -> None:
 
 def _look_after(engine: Engine, peer: Peer, now: float) -> None:
     torrent, flow = peer.torrent, peer.flow
-    if of_no_use(engine, peer):
-        engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "both have everything")
+    if of_no_use(engine, peer, now):
+        reason = "both have everything" if peer.has_all and torrent.pieces.is_seed else "of no use to each other"
+        engine.turn.outbox("close", peer, engine.network.call, peer.link.close, reason)
         return
+    if peer.serving.throttle is not None and peer.serving.blocks:
+        engine.due.touched.add(peer)
     if not peer.talk.outstanding:
         show_interest(engine, peer)
         if torrent.pieces.missing_wanted:
@@ -82,7 +99,7 @@ def _look_after(engine: Engine, peer: Peer, now: float) -> None:
         engine.turn.outbox(
             "close", peer, engine.network.call, peer.link.close, f"did not answer requests for {ZOMBIE_AFTER:.0f} s"
         )
-    elif silent > SNUBBED_AFTER and not flow.snubbed:
+    elif silent > SNUBBED_AFTER and (not flow.snubbed or peer.talk.peer_choking):
         flow.snubbed = True
         peer.window.shrink()
         take_back_all(engine, peer)

@@ -19,6 +19,7 @@ from .recording import look_complete, not_complete
 from .stage import Closing, Dropped
 from .state import TorrentState
 from .unchoking import choke_everybody, rechoke
+from .worst import worst_first
 
 
 def choose_files(
@@ -64,17 +65,29 @@ def choose_pieces(engine: Engine, torrent: TorrentState, pieces: range, priority
 
 def read_ahead(engine: Engine, torrent: TorrentState, reader: object, window: range, current: int) -> None:
     """A reader moved: it waits for *current* (-1 for none) and will soon want *window*."""
-    readers = torrent.worth.readers
-    before, waited_for = readers.get(reader, (range(0), -1))
+    worth, table = torrent.worth, torrent.pieces
+    before, waited_for = worth.readers.get(reader, (range(0), -1))
     if window:
-        readers[reader] = (window, current)
+        worth.readers[reader] = (window, current)
     else:
-        readers.pop(reader, None)
-    passed = (piece for piece in before if piece not in window)
-    ahead = (piece for piece in window if piece not in before)
+        worth.readers.pop(reader, None)
     ends = {piece for piece in (waited_for, current) if piece >= 0}
-    weigh(torrent, chain(passed, ahead, ends))
-    _wake(engine, torrent)
+    missing = False
+    for piece in chain(_beyond(before, window), _beyond(window, before), ends):
+        if table.set_worth(piece, worth.of(piece)):
+            missing = missing or not table.complete[piece]
+    if missing and not isinstance(torrent.stage, Closing | Dropped):
+        _wake(engine, torrent)
+
+
+def _beyond(pieces: range, others: range) -> Iterator[int]:
+    """Those of the pieces that are not among the others. O(what there is to tell)."""
+    if not others:
+        return iter(pieces)
+    return chain(
+        range(pieces.start, min(pieces.stop, others.start)),
+        range(max(pieces.start, others.stop), pieces.stop),
+    )
 
 
 def weigh(torrent: TorrentState, pieces: Iterable[int]) -> None:
@@ -155,12 +168,14 @@ def tell_storage(engine: Engine, torrent: TorrentState) -> None:
 def make_order(engine: Engine, torrent: TorrentState) -> None:
     """Somebody came who may be asked: make the request order, unless there is one."""
     if not torrent.pieces.ordered:
-        torrent.pieces.ordered = True
+        torrent.pieces.ordering.kept = True
         refresh_all(engine, torrent)
 
 
 def forget_order(engine: Engine, torrent: TorrentState) -> None:
-    """There is nobody to be asked."""
+    """There is nobody to be asked. Those who share their space with others keep what they have in it."""
+    if torrent.pieces.ordering.shared is not None:
+        return
     engine.turn.stop_sliced("order", torrent)
     torrent.worth.sweeps.clear()
     torrent.pieces.disband()
@@ -204,8 +219,8 @@ def set_max_connections(engine: Engine, torrent: TorrentState, most: int) -> Non
     torrent.policy.most_connections = most
 
     def apply() -> None:
-        peers = sorted(torrent.swarm.peers.values(), key=lambda peer: (peer.flow.last_block, peer.flow.connected_at))
-        for peer in peers[: max(len(peers) - most, 0)]:
+        peers = worst_first(torrent.swarm.peers.values(), engine.clock(), engine.network.ourselves)
+        for peer in peers[: max(len(peers) - max(torrent.policy.most_connections, 0), 0)]:
             engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "fewer connections are allowed")
 
     engine.turn.outbox("connections allowed", torrent, engine.network.post, apply)

@@ -6,12 +6,18 @@ _WINDOW = 5  # seconds of history that the average looks back on
 
 
 class RateMeter:
-    """Counts bytes and tells their rate. The time is handed in; O(1) per call."""
+    """Counts bytes and tells their rate. The time is handed in; O(1) per call.
 
-    __slots__ = ("_second", "_slots", "_started", "total")
+    Attributes:
+        total: All bytes that were counted.
+        last: When the last ones moved; 0 before any did.
+    """
+
+    __slots__ = ("_second", "_slots", "_started", "last", "total")
 
     def __init__(self) -> None:
         self.total = 0
+        self.last = 0.0
         self._slots = [0] * (_WINDOW + 1)
         self._second = 0
         self._started = -1.0
@@ -25,6 +31,8 @@ class RateMeter:
             self._started = now
         self._slots[second % (_WINDOW + 1)] += count
         self.total += count
+        if count:
+            self.last = now
 
     def rate(self, now: float) -> float:
         """Bytes per second over the last seconds, fewer where counting began later."""

@@ -1,6 +1,6 @@
 """The network below every protocol: TCP and UDP sockets, names, URLs, HTTP, rate limits, and who we say we are."""
 
-from .address_rules import neighbourhood, why_not_dialed
+from .address_rules import is_this_machine, neighbourhood, network, why_not_dialed
 from .buckets import Bucket
 from .datagrams_io import Datagrams
 from .http_io import HttpClient, HttpReply
@@ -15,6 +15,7 @@ from .sockets_io import (
     descriptor_limit,
     dial,
     dialled,
+    hung_up,
     listen,
     until_connected,
 )
@@ -41,9 +42,12 @@ __all__ = [
     "descriptor_limit",
     "dial",
     "dialled",
+    "hung_up",
     "is_forbidden",
+    "is_this_machine",
     "listen",
     "neighbourhood",
+    "network",
     "parse_url",
     "peer_priority",
     "resolve",

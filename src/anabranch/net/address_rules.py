@@ -6,11 +6,13 @@ else's door. What is ours among them is not known here.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from anabranch.model import Address
 
 _MULTICAST_V4 = range(224, 240)  # first byte (RFC 5771)
+_SHARED_V4 = range(64, 128)  # second byte after 100: a provider's own network (RFC 6598)
 _NETWORK_V6 = 8  # bytes; whoever has one IPv6 address has the 2^64 others of its network as well (RFC 4291)
 
 
@@ -41,6 +43,15 @@ def why_not_dialed(address: Address) -> str:
     return "the broadcast address" if packed == b"\xff\xff\xff\xff" else ""
 
 
+def is_this_machine(host: str) -> bool:
+    """Whether a peer at that address is another program on this machine, or ourselves.
+
+    Raises:
+        ValueError: not an IP address.
+    """
+    return host.startswith("127.") or ip_address(host).is_loopback
+
+
 def neighbourhood(host: str) -> str:
     """What counts as one caller: an IPv4 address, or the /64 network of an IPv6 address.
 
@@ -48,3 +59,24 @@ def neighbourhood(host: str) -> str:
         ValueError: not an IP address.
     """
     return ip_address(host).packed[:_NETWORK_V6].hex() if ":" in host else host
+
+
+@lru_cache(4096)  # connections are compared again and again
+def network(host: str) -> str:
+    """What counts as one network: the /24 of a public IPv4 address, the /64 of an IPv6 address.
+
+    In private networks, and on the machine itself, each address counts for itself: whoever is there was let in there.
+
+    Raises:
+        ValueError: not an IP address.
+    """
+    if ":" in host:
+        return neighbourhood(host)
+    first, second, third, _ = ip_address(host).packed
+    private = (
+        first in (10, 127)
+        or (first == 172 and 16 <= second < 32)
+        or (first, second) in ((192, 168), (169, 254))
+        or (first == 100 and second in _SHARED_V4)
+    )
+    return host if private else f"{first}.{second}.{third}"

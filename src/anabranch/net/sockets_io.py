@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import socket
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ ACCEPT_PAUSE = 1.0  # seconds to leave a listener alone after DescriptorsExhaust
 _BACKLOG = 512  # connections that may wait; a torrent newly announced is dialled by hundreds at once
 _ACCEPTED_AT_ONCE = 64  # a flood of connections must not keep the loop from the peers we have
 _TCP_FASTOPEN_CONNECT = 30  # Linux 4.11; Python has no name for it
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # Linux tells an end also while bytes before it are not read yet
 _TAKEN = frozenset({errno.EADDRINUSE, errno.EACCES})  # EACCES: Windows' word for a port held exclusively
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -97,6 +99,23 @@ def dialled(sock: socket.socket) -> None:
         OSError: refused, unreachable, timed out.
     """
     _raise_unless_done(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+
+def hung_up(sock: socket.socket) -> bool:
+    """Whether the other end of a connection has ended it, or it broke. Takes nothing from the socket.
+
+    Elsewhere than on Linux an end behind bytes that nobody has read is not seen yet.
+    """
+    if _HUNG_UP:
+        poll = select.poll()
+        poll.register(sock, _HUNG_UP)
+        return bool(poll.poll(0))
+    try:
+        return not sock.recv(1, socket.MSG_PEEK)
+    except (BlockingIOError, InterruptedError):
+        return False
+    except OSError:
+        return True
 
 
 async def until_connected(sock: socket.socket) -> None:

@@ -2,6 +2,18 @@
 
 from .order import PieceOrder, Standing
 from .progress import PieceProgress, Run, runs_in
+from .shared import SharedOrder, Tenant
+from .strict import StrictOrder
 from .window import RequestWindow
 
-__all__ = ["PieceOrder", "PieceProgress", "RequestWindow", "Run", "Standing", "runs_in"]
+__all__ = [
+    "PieceOrder",
+    "PieceProgress",
+    "RequestWindow",
+    "Run",
+    "SharedOrder",
+    "Standing",
+    "StrictOrder",
+    "Tenant",
+    "runs_in",
+]

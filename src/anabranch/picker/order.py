@@ -1,11 +1,13 @@
 """The order in which a torrent's pieces are asked for.
 
-Source: the Go engine's request order (priority, then pieces already begun, then the rarest), with ties broken at random
-so that the peers of a young swarm do not all fetch the same piece. Held are the pieces of which something may be asked
-now; whoever asks skips what the peer lacks.
+Source: the Go engine's request order (priority, then pieces already begun, then the rarest). It breaks ties by index;
+here they fall at random, so that the peers of a young swarm do not all fetch the same piece. What a reader waits for,
+and all of a torrent whose storage is bounded (shared.py), comes by index.
 
-Pieces of equal standing share a bucket: an array in random order, from which a piece leaves by changing places with the
-last. A change costs O(1) in the number of pieces, and a piece some 12 bytes, because torrents have 350,000 of them.
+Pieces of equal standing share a bucket, and a change costs O(1) in the number of pieces: one that is random is an array
+from which a piece leaves by changing places with the last, one by index is a set of bits. A piece costs some 20 bytes,
+because torrents have 350,000 of them. Of which torrent the pieces are is not known here; strict.py is the twin that
+reports misuse.
 """
 
 from __future__ import annotations
@@ -13,11 +15,21 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
+from itertools import chain, groupby, islice
 from typing import NamedTuple
 
 from bitarray import bitarray
+from bitarray.util import count_n
 
 from anabranch.model import Priority, no_pieces
+
+SKIP = 512  # pieces that a peer may lack before sets are compared
+DENSE = 8  # and for each one found, so many more: who has an eighth of all is walked along with, at little cost
+SOME = 1024  # pieces that are put in order at a time, once sets were compared
+
+_RARITY_BITS = 24
+_MIDDLE = 1 << (_RARITY_BITS - 1)  # an availability counts from the seeds, and may be negative
+_MOST = int(max(Priority))
 
 
 class Standing(NamedTuple):
@@ -33,31 +45,109 @@ class Standing(NamedTuple):
         return (-self.priority, not self.partial, self.availability)
 
 
-class _Bucket:
-    __slots__ = ("pieces", "standing")
+def rank_of(standing: Standing) -> int:
+    """A number that sorts as *key* does. Of equal priority and partiality, it differs by the availability."""
+    priority, partial, availability = standing
+    return (((_MOST - priority) << 1 | (not partial)) << _RARITY_BITS) + _MIDDLE + availability
 
-    def __init__(self, standing: Standing) -> None:
+
+def shelf_of(rank: int) -> int:
+    """What the ranks of one priority and partiality have in common."""
+    return rank >> _RARITY_BITS
+
+
+def nobodys_rank(rank: int) -> int:
+    """Behind all of its shelf."""
+    return rank | ((1 << _RARITY_BITS) - 1)
+
+
+def is_urgent(shelf: int) -> bool:
+    """Whether readers want these pieces, in the order of the content."""
+    return _MOST - (shelf >> 1) >= Priority.READAHEAD
+
+
+class Shuffled:
+    """Pieces of equal standing in random order. *places*, where each piece is, belongs to all such buckets."""
+
+    __slots__ = ("_draw", "_places", "pieces", "rank", "standing")
+
+    def __init__(self, standing: Standing, places: array[int], draw: Callable[[int], int]) -> None:
         self.standing = standing
+        self.rank = rank_of(standing)
         self.pieces = array("i")
+        self._places = places
+        self._draw = draw
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def put(self, piece: int) -> None:
+        """Take the piece in: one step of a shuffle, the newcomer takes any place and its holder goes to the end."""
+        pieces, places = self.pieces, self._places
+        last = len(pieces)
+        place = self._draw(last + 1)
+        if place == last:
+            pieces.append(piece)
+        else:
+            moved = pieces[place]
+            pieces.append(moved)
+            places[moved] = last
+            pieces[place] = piece
+        places[piece] = place
+
+    def take(self, piece: int) -> None:
+        """Let the piece go."""
+        pieces, place = self.pieces, self._places[piece]
+        moved = pieces.pop()
+        if moved != piece:
+            pieces[place] = moved
+            self._places[moved] = place
+
+
+class ByIndex:
+    """Pieces of equal standing in the order of the content."""
+
+    __slots__ = ("_count", "bits", "rank", "standing")
+
+    def __init__(self, standing: Standing, piece_count: int) -> None:
+        self.standing = standing
+        self.rank = rank_of(standing)
+        self.bits: bitarray = no_pieces(piece_count)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def put(self, piece: int) -> None:
+        """Take the piece in."""
+        self.bits[piece] = True
+        self._count += 1
+
+    def take(self, piece: int) -> None:
+        """Let the piece go."""
+        self.bits[piece] = False
+        self._count -= 1
 
 
 class PieceOrder:
     """The pieces of one torrent that may be asked for, best first.
 
-    Adding what is there already moves it; deleting what is not there does nothing: replays are harmless.
+    Adding what is there already moves it; updating or deleting what is not there does nothing: replays are harmless.
 
     Args:
         piece_count: Number of pieces in the torrent.
         draw: Gives a random integer in [0, n); fixed in tests.
+        by_index: Ties come by index, all of them. Costs a bit of each piece for every standing that there is.
     """
 
-    def __init__(self, piece_count: int, draw: Callable[[int], int]) -> None:
+    def __init__(self, piece_count: int, draw: Callable[[int], int], *, by_index: bool = False) -> None:
         self._draw = draw
-        self._places = array("i", bytes(4 * piece_count))  # where in its bucket a piece is
-        self._bucket_of: list[_Bucket | None] = [None] * piece_count
-        self._buckets: dict[Standing, _Bucket] = {}
-        self._keys: list[tuple[int, bool, int]] = []
-        self._by_key: dict[tuple[int, bool, int], _Bucket] = {}
+        self._by_index = by_index
+        self._places = array("i", bytes(0 if by_index else 4 * piece_count))  # where in its bucket a piece is
+        self._bucket_of: list[Shuffled | ByIndex | None] = [None] * piece_count
+        self._buckets: dict[int, Shuffled | ByIndex] = {}  # by rank
+        self._keys: list[int] = []  # the ranks, ascending
+        self._shelves: dict[int, bitarray] = {}  # of each shelf that is in random order, the pieces
         self.members: bitarray = no_pieces(piece_count)
         self._count = 0
 
@@ -70,19 +160,29 @@ class PieceOrder:
     def get(self, piece: int) -> Standing | None:
         """The standing under which the piece is held, if it is."""
         bucket = self._bucket_of[piece]
-        return bucket.standing if bucket else None
+        return bucket.standing if bucket is not None else None
 
-    def add(self, piece: int, standing: Standing) -> None:
-        """Hold the piece, or move it to its new standing."""
-        bucket = self._bucket_of[piece]
-        if bucket is not None:
-            if bucket.standing == standing:
-                return
-            self._take_out(piece, bucket)
-        else:
+    def add(self, piece: int, standing: Standing) -> Standing | None:
+        """Hold the piece, or move it to its new standing. Answers the one that it had."""
+        before = self._bucket_of[piece]
+        rank = rank_of(standing)
+        if before is None:
             self._count += 1
             self.members[piece] = True
-        self._put_in(piece, self._bucket_for(standing))
+            self._put_in(piece, rank, standing)
+            self._mark(piece, shelf_of(rank), True)
+            return None
+        if before.rank != rank:
+            self._move(piece, before, rank, standing)
+        return before.standing
+
+    def update(self, piece: int, standing: Standing) -> bool:
+        """Move a piece that is held to its new standing. Tells whether it is held and had another one."""
+        before = self._bucket_of[piece]
+        if before is None or before.rank == (rank := rank_of(standing)):
+            return False
+        self._move(piece, before, rank, standing)
+        return True
 
     def delete(self, piece: int) -> bool:
         """Hold the piece no longer. Tells whether it was held."""
@@ -90,50 +190,90 @@ class PieceOrder:
         if bucket is None:
             return False
         self._take_out(piece, bucket)
+        self._mark(piece, shelf_of(bucket.rank), False)
         self._bucket_of[piece] = None
         self.members[piece] = False
         self._count -= 1
         return True
 
-    def scan(self) -> Iterator[int]:
-        """The pieces held, best first. The order must not change while this is read.
+    def scan(self, has: bitarray | None = None) -> Iterator[int]:
+        """The pieces held, best first; only those in *has*, if that is given.
 
-        Of what a reader waits for, equals come by index; of the rest in random order.
+        The order must not change while this is read. What is not in *has* costs little, wherever it stands: after
+        some steps in vain sets are compared, once for each priority and partiality. From there on, of a peer that has
+        more than SOME pieces there, any SOME are put in order at a time: that is rarest first but for those left out.
         """
-        for key in self._keys:
-            bucket = self._by_key[key]
-            if bucket.standing.priority >= Priority.READAHEAD:
-                yield from sorted(bucket.pieces)
+        for shelf, ranks in groupby(self._keys, shelf_of):
+            several = [self._buckets[rank] for rank in ranks]
+            if has is None or self._by_index or is_urgent(shelf):
+                for bucket in several:
+                    if isinstance(bucket, Shuffled):
+                        yield from bucket.pieces
+                    else:
+                        yield from (bucket.bits if has is None else bucket.bits & has).search(1)
             else:
-                yield from bucket.pieces
+                yield from self._on_shelf(shelf, several, has)
 
-    def _bucket_for(self, standing: Standing) -> _Bucket:
-        bucket = self._buckets.get(standing)
+    def buckets(self) -> Iterator[Shuffled | ByIndex]:
+        """The buckets, best first."""
+        return (self._buckets[rank] for rank in self._keys)
+
+    def _on_shelf(self, shelf: int, several: list[Shuffled | ByIndex], has: bitarray) -> Iterator[int]:
+        found: list[int] = []
+        patience = SKIP
+        for piece in chain.from_iterable(bucket.pieces for bucket in several if isinstance(bucket, Shuffled)):
+            if has[piece]:
+                found.append(piece)
+                patience += DENSE
+                yield piece
+            elif patience:
+                patience -= 1
+            else:
+                break
+        else:
+            return
+        rest = self._shelves[shelf] & has
+        rest[found] = False
+        while left := rest.count():
+            start = count_n(rest, self._draw(left)) if left > SOME else 0
+            some = list(islice(chain(rest.search(1, start), rest.search(1, 0, start)), SOME))
+            rest[some] = False
+            some.sort(key=self._place_of)
+            yield from some
+
+    def _place_of(self, piece: int) -> tuple[int, int]:
+        bucket = self._bucket_of[piece]
+        return (bucket.rank if bucket is not None else 0, self._places[piece])
+
+    def _move(self, piece: int, before: Shuffled | ByIndex, rank: int, standing: Standing) -> None:
+        self._take_out(piece, before)
+        self._put_in(piece, rank, standing)
+        if before.rank >> _RARITY_BITS != rank >> _RARITY_BITS:
+            self._mark(piece, shelf_of(before.rank), False)
+            self._mark(piece, shelf_of(rank), True)
+
+    def _mark(self, piece: int, shelf: int, held: bool) -> None:
+        pieces = self._shelves.get(shelf)
+        if pieces is not None:
+            pieces[piece] = held
+
+    def _put_in(self, piece: int, rank: int, standing: Standing) -> None:
+        bucket = self._buckets.get(rank)
         if bucket is None:
-            bucket = self._buckets[standing] = self._by_key[standing.key] = _Bucket(standing)
-            insort(self._keys, standing.key)
-        return bucket
-
-    def _put_in(self, piece: int, bucket: _Bucket) -> None:
-        pieces, places = bucket.pieces, self._places
-        last = len(pieces)
-        place = self._draw(last + 1)
-        if place == last:
-            pieces.append(piece)
-        else:  # one step of a shuffle: the newcomer takes any place, its holder goes to the end
-            moved = pieces[place]
-            pieces.append(moved)
-            places[moved] = last
-            pieces[place] = piece
-        places[piece] = place
+            bucket = self._buckets[rank] = self._make(rank, standing)
+            insort(self._keys, rank)
+        bucket.put(piece)
         self._bucket_of[piece] = bucket
 
-    def _take_out(self, piece: int, bucket: _Bucket) -> None:
-        pieces, place = bucket.pieces, self._places[piece]
-        moved = pieces.pop()
-        if moved != piece:
-            pieces[place] = moved
-            self._places[moved] = place
-        if not pieces:
-            key = bucket.standing.key
-            del self._buckets[bucket.standing], self._by_key[key], self._keys[bisect_left(self._keys, key)]
+    def _make(self, rank: int, standing: Standing) -> Shuffled | ByIndex:
+        shelf = shelf_of(rank)
+        if self._by_index or is_urgent(shelf):
+            return ByIndex(standing, len(self._bucket_of))
+        if shelf not in self._shelves:
+            self._shelves[shelf] = no_pieces(len(self._bucket_of))
+        return Shuffled(standing, self._places, self._draw)
+
+    def _take_out(self, piece: int, bucket: Shuffled | ByIndex) -> None:
+        bucket.take(piece)
+        if not bucket:
+            del self._buckets[bucket.rank], self._keys[bisect_left(self._keys, bucket.rank)]

@@ -16,16 +16,18 @@ _MEMORY = 1.0  # seconds; how fast the measured rate forgets
 class RequestWindow:
     """The request window towards one peer, in blocks. O(1) per call; the time is handed in."""
 
-    __slots__ = ("_landed", "_last", "_rate", "_size")
+    __slots__ = ("_landed", "_last", "_latest", "_rate", "_size")
 
     def __init__(self) -> None:
         self._size = START
         self._landed = 0
         self._rate = 0.0
         self._last = -1.0
+        self._latest = -1.0
 
     def landed(self, blocks: int, now: float) -> None:
         """Count blocks that arrived."""
+        self._latest = now
         if self._last < 0:
             self._last = now
             self._landed = blocks
@@ -45,11 +47,25 @@ class RequestWindow:
         self._landed = 0
         self._last = now
 
+    def pace(self, now: float) -> float:
+        """Blocks a second that arrive, less after a silence; 0 where that was not measured yet."""
+        elapsed = now - self._last
+        if self._last < 0 or elapsed <= _MEMORY:
+            return self._rate
+        lately = (self._landed + 1) / elapsed
+        return min(self._rate, lately) if self._rate else lately
+
     def idle(self, now: float) -> None:
-        """The peer had nothing to deliver: the pause is not held against it."""
-        if self._last >= 0:
-            self._last = now
-            self._landed = 0
+        """The peer had nothing to deliver: the pause is not held against it, and what came before is not forgotten."""
+        if self._last < 0:
+            return
+        elapsed = self._latest - self._last
+        if self._landed and elapsed > 0:
+            rate = self._landed / elapsed
+            weight = min(elapsed / _MEMORY, 1.0) if self._rate else 1.0
+            self._rate += (rate - self._rate) * weight
+        self._last = now
+        self._landed = 0
 
     def shrink(self) -> None:
         """The peer stopped answering: start small again."""

@@ -6,6 +6,7 @@ Synchronous code for worker threads; it knows no event loop and nothing of peers
 from .backend import (
     Buffer,
     Bulk,
+    Capacity,
     ClientStorage,
     Completion,
     Groups,
@@ -29,6 +30,7 @@ from .session_io import Claim, SessionStore, SqliteCompletion, session_key
 __all__ = [
     "Buffer",
     "Bulk",
+    "Capacity",
     "Claim",
     "ClientStorage",
     "Completion",

@@ -102,7 +102,10 @@ class TorrentStorage(Protocol):
 
     @property
     def capacity(self) -> object | None:
-        """What storages that share one limited space have in common (compared by identity); None is no limit."""
+        """What storages that share one limited space have in common (compared by identity); None is no limit.
+
+        Looked at once, when the storage was opened. If it is a Capacity, it is asked now and then how large it is.
+        """
 
     def piece(self, index: int) -> PieceStorage:
         """The piece of that number. Raises ValueError when the torrent has no such piece."""
@@ -124,6 +127,14 @@ class ClientStorage(Protocol):
             StorageFailed: the system refused.
             InputRefused: these files cannot be laid out here.
         """
+
+
+@runtime_checkable
+class Capacity(Protocol):
+    """A limited space that torrents share. Who is full may let go of what is worth least to him."""
+
+    def capacity(self) -> int | None:
+        """Bytes that all of it has room for; None for no limit at present. Raises StorageFailed."""
 
 
 @runtime_checkable

@@ -2,6 +2,9 @@
 
 Source: the Go engine's readers; passive ones come from a fork of it. A reader gives only verified bytes, unless it is
 responsive. One reader is for one thread or task at a time; a torrent may have any number of them.
+
+What is there is read in the caller's thread, straight from the storage, and no turn is taken for it, nor to open, seek
+and close: only who has to wait takes one. So readers of complete files and the engine do not feel each other.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ import io
 import os
 from typing import TYPE_CHECKING
 
-from anabranch.engine import Availability, Core, TorrentState, move_reader, read_verified, stop_waiting, wait_for
+from anabranch.engine import Availability, Place, Runner, TorrentState, read_found, stop_waiting, wait_for
 
 from .window import Readahead, contiguous, window_of
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from _typeshed import WriteableBuffer
 
 _AT_ONCE = 1024 * 1024  # bytes that one read of the disk brings
@@ -24,6 +29,9 @@ _AT_ONCE = 1024 * 1024  # bytes that one read of the disk brings
 class Reader(io.RawIOBase):
     """Reads [offset, offset + length) of a torrent.
 
+    While downloading is not allowed, or nobody has the data, a read waits; it ends when that changes, when the torrent
+    is dropped or its disk fails.
+
     Args:
         core: The engine.
         torrent: Whose bytes.
@@ -31,21 +39,27 @@ class Reader(io.RawIOBase):
         passive: Never causes anything to be fetched: it waits for what others want. If nobody does it waits for ever.
     """
 
-    def __init__(self, core: Core, torrent: TorrentState, offset: int, length: int, *, passive: bool = False) -> None:
+    def __init__(self, core: Runner, torrent: TorrentState, offset: int, length: int, *, passive: bool = False) -> None:
         super().__init__()
+        self._place = None if passive else Place(core, torrent)  # None: the engine knows nothing of it
         self._core = core
         self._torrent = torrent
         self._offset = offset
         self._length = length
-        self._passive = passive
         self._position = 0
         self._start = 0  # where contiguous reading began
         self._reading = False
         self._readahead: Readahead = contiguous
-        self._window: tuple[range, int] = (range(0), -1)
-        self._token = object()  # what the engine knows this reader by
         self.responsive = False
         """Give blocks as soon as they arrive, before their piece is verified."""
+
+    async def __aenter__(self) -> Reader:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @property
     def readahead(self) -> Readahead:
@@ -55,7 +69,7 @@ class Reader(io.RawIOBase):
     @readahead.setter
     def readahead(self, ahead: Readahead) -> None:
         self._readahead = ahead
-        self._announce()
+        self._announce(hurry=True)
 
     def readable(self) -> bool:
         """True."""
@@ -99,9 +113,10 @@ class Reader(io.RawIOBase):
         while view:
             found = self._find(len(view))
             if found.length:
-                self._fill(found, view[: found.length])
-                self._advance(found.length)
-                return found.length
+                if read := self._fill(found, view[: found.length]):
+                    self._advance(read)
+                    return read
+                continue
             if found.signal is None:
                 break  # at the end
             try:
@@ -135,18 +150,15 @@ class Reader(io.RawIOBase):
             raise
 
     def close(self) -> None:
-        """Want nothing any more. Closing twice does nothing."""
+        """Want nothing any more. Takes no turn, and may be called wherever one is; closing twice does nothing."""
         if not self.closed:
             super().close()
-            if self._window[0]:
-                move_reader(self._core, self._torrent, self._token, range(0), -1)
-            self._window = (range(0), -1)
+            if self._place is not None:
+                self._place.move(range(0), -1)
 
     def __del__(self) -> None:
-        # A finaliser may come at any instant and never takes the turn: it leaves a note.
-        if not self.closed and self._window[0]:
-            self._core.turn.note(move_reader, self._core, self._torrent, self._token, range(0), -1)
-            self._window = (range(0), -1)
+        # A finaliser may come at any instant and never takes the turn: close() does not, either.
+        self.close()
 
     async def _gathered(self, size: int) -> bytes:
         left = self._left()
@@ -163,10 +175,12 @@ class Reader(io.RawIOBase):
                     stop_waiting(self._core, self._torrent, found)
                 continue
             room = bytearray(found.length)
-            await asyncio.to_thread(self._fill, found, memoryview(room))
-            self._advance(found.length)
-            parts.append(bytes(room))
-            wanted -= found.length
+            read = await asyncio.to_thread(self._fill, found, memoryview(room))
+            if not read:
+                continue
+            self._advance(read)
+            parts.append(bytes(memoryview(room)[:read]))
+            wanted -= read
             if size >= 0:
                 break
         return b"".join(parts)
@@ -184,35 +198,30 @@ class Reader(io.RawIOBase):
         """What can be read now from the position on, or the signal to wait for."""
         if not self._reading:
             self._reading = True
-            self._announce()
+            self._announce()  # if this read has to wait, its turn heeds that at once
         wanted = min(wanted, self._left())
         return wait_for(self._core, self._torrent, self._offset + self._position, wanted, self.responsive)
 
-    def _fill(self, found: Availability, view: memoryview) -> None:
-        """Read what was found. Changes nothing of the reader: a cancelled task leaves this behind in its thread."""
-        if found.early is not None:
-            view[:] = found.early[: len(view)]
-        else:
-            read_verified(self._torrent, self._offset + self._position, view)
+    def _fill(self, found: Availability, view: memoryview) -> int:
+        """Read what was found; see read_found(). Changes nothing here: a cancelled task leaves this in its thread."""
+        return read_found(self._core, self._torrent, found, self._offset + self._position, view)
 
     def _advance(self, length: int) -> None:
         self._position += length
-        self._announce()
+        self._announce(hurry=True)
 
-    def _announce(self) -> None:
-        """Tell the engine where the reader is, if that changes what it wants."""
-        if self._passive or self.closed:
+    def _announce(self, *, hurry: bool = False) -> None:
+        """Tell the engine where the reader is; *hurry* where no turn of this reader's own will come soon."""
+        if self._place is None or self.closed:
             return
-        base = self._offset
-        geometry = self._torrent.pieces.geometry
-        window = window_of(
-            geometry,
+        window, current = window_of(
+            self._torrent.pieces.geometry,
             self._readahead,
-            base + self._start,
-            base + self._position,
-            base + self._length,
+            self._offset + self._start,
+            self._offset + self._position,
+            self._offset + self._length,
             self._reading,
         )
-        if window != self._window:
-            self._window = window
-            move_reader(self._core, self._torrent, self._token, *window)
+        self._place.move(window, current)
+        if hurry:
+            self._place.hurry()

@@ -1,6 +1,7 @@
 """The peer protocol (BEP 3, 6, 9, 10, 21, 52, 54) as machines without I/O: `Greeting`, then `Connection`."""
 
 from .connection import IDLE_TIMEOUT, KEEPALIVE_AFTER, Connection
+from .counted import CountedConnection, message_name
 from .events import (
     BlocksLanded,
     CancelledBlock,
@@ -76,6 +77,7 @@ __all__ = [
     "Choke",
     "Choked",
     "Connection",
+    "CountedConnection",
     "DontHave",
     "Doubt",
     "Event",
@@ -113,6 +115,7 @@ __all__ = [
     "UnexpectedBlock",
     "decode",
     "encode",
+    "message_name",
     "metadata_slice",
     "read_metadata",
     "write_metadata",

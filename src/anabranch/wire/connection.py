@@ -71,6 +71,7 @@ class Connection:
 
     Attributes:
         peer_choking, peer_interested, am_choking, am_interested: The four flags of BEP 3. For reading only.
+        fast: See above. For reading only.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Connection:
         self.peer_interested = False
         self.am_choking = True
         self.am_interested = False
-        self._fast = fast
+        self.fast = fast
         self._telling = Telling(geometry)
         self._extensions = Extensions(enabled=extended)
         self._expected = Expected()
@@ -228,11 +229,11 @@ class Connection:
 
     def send_pieces(self, bits: bitarray, complete: bool) -> None:
         """Say what we have, before any have(), in the shortest way; *complete* where every bit is set."""
-        if self._fast and complete:
+        if self.fast and complete:
             self._outbox.put(encode(HaveAll()))
         elif complete or bits.any():
             self._outbox.put(encode(Bitfield(bits.tobytes())), tells=True)
-        elif self._fast:
+        elif self.fast:
             self._outbox.put(encode(HaveNone()))
 
     def have(self, piece: int) -> None:
@@ -251,17 +252,17 @@ class Connection:
 
     def suggest(self, piece: int) -> None:
         """Say that a piece is easy to serve; nothing without the fast extension."""
-        if self._fast:
+        if self.fast:
             self._outbox.put(encode(Suggest(piece)))
 
     def allowed_fast(self, piece: int) -> None:
         """Say that we serve a piece even while choking; nothing without the fast extension."""
-        if self._fast:
+        if self.fast:
             self._outbox.put(encode(AllowedFast(piece)))
 
     def reject(self, piece: int, begin: int, length: int, block: int) -> None:
         """Say that we will not serve these requests; nothing without the fast extension."""
-        if self._fast:
+        if self.fast:
             self._outbox.put(pack_ranges(REJECT, piece, begin, length, block))
 
     def send_blocks(
@@ -349,6 +350,10 @@ class Connection:
             runs.insert(0, ExpectedRun(filling.piece, filling.begin, filling.length, filling.token))
         return runs
 
+    def latest_runs(self, count: int) -> list[ExpectedRun]:
+        """The end of expected_runs(), the latest first, but for a block that is arriving. O(*count*)."""
+        return self._expected.latest(count)
+
     def drop_expected(self) -> None:
         """Expect nothing any more, at close; all views are free."""
         self._expected.clear()
@@ -426,13 +431,13 @@ class Connection:
         """With the fast extension each request is still answered; without, all are forgotten (BEP 3, BEP 6)."""
         self.peer_choking = True
         lost = []
-        if not self._fast:
+        if not self.fast:
             lost = self._expected.leftovers()
             self._expected.clear()
         return Choked(lost)
 
     def _need_fast(self, kind: int) -> None:
-        if not self._fast:
+        if not self.fast:
             raise PeerFault(f"message {kind} without the fast extension")
 
 

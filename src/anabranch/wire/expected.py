@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from itertools import islice
 
 from .events import ExpectedRun
 from .ranges import joined_headers
@@ -136,6 +137,10 @@ class Expected:
         """What is still due, in the order in which it was asked for."""
         return [run.as_expected() for run in self.runs]
 
+    def latest(self, count: int) -> list[ExpectedRun]:
+        """The last *count* runs that are still due, the latest first."""
+        return [run.as_expected() for run in islice(reversed(self.runs), count)]
+
     def clear(self) -> None:
         """Expect nothing, remember nothing."""
         self.runs.clear()
@@ -153,7 +158,10 @@ class Expected:
         """Take blocks out of a run's window; in the middle that leaves two runs."""
         self.outstanding -= end - start
         if start == run.at and end == run.end:
-            self.runs.remove(run)  # finds the first at once, and that is what it mostly is
+            if self.runs[-1] is run:  # what is taken back is mostly the last
+                self.runs.pop()
+            else:
+                self.runs.remove(run)  # finds the first at once, and that is what arrives
             of_piece = self._by_piece[run.piece]
             of_piece.remove(run)
             if not of_piece:

@@ -7,7 +7,7 @@ belongs to the wire itself, lt_donthave (BEP 54). What other extensions say is f
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
@@ -98,10 +98,11 @@ class OurExtensions:
         reqq: How many requests we queue.
         port: Where we listen; None where we do not.
         yourip: The peer's address as we see it, packed: 4 or 16 bytes.
-        upload_only: We want nothing (BEP 21).
+        upload_only: We want nothing (BEP 21); False to take that back.
         ipv4, ipv6: Our other addresses, packed.
         metadata_size: Length of the info dictionary in bytes, where we have it.
         prefer_encryption: The field "e".
+        gone: Extensions we have named and take no messages of any more.
     """
 
     names: Mapping[str, int]
@@ -109,11 +110,12 @@ class OurExtensions:
     reqq: int
     port: int | None = None
     yourip: bytes = b""
-    upload_only: bool = False
+    upload_only: bool | None = None
     ipv4: bytes = b""
     ipv6: bytes = b""
     metadata_size: int | None = None
     prefer_encryption: bool | None = None
+    gone: Collection[str] = ()
 
     def __post_init__(self) -> None:
         numbers = list(self.ids().values())
@@ -127,14 +129,14 @@ class OurExtensions:
     def payload(self) -> bytes:
         """The handshake's dictionary, bencoded."""
         said: dict[bytes, Value] = {
-            b"m": {name.encode(): number for name, number in self.ids().items()},
+            b"m": {name.encode(): number for name, number in (dict.fromkeys(self.gone, 0) | self.ids()).items()},
             b"v": self.version.encode(),
             b"reqq": self.reqq,
         }
         optional: dict[bytes, Value | None] = {
             b"p": self.port,
             b"yourip": self.yourip or None,
-            b"upload_only": 1 if self.upload_only else None,
+            b"upload_only": None if self.upload_only is None else int(self.upload_only),
             b"ipv4": self.ipv4 or None,
             b"ipv6": self.ipv6 or None,
             b"metadata_size": self.metadata_size,
@@ -166,6 +168,10 @@ class Extensions:
     def their_id(self, name: str) -> int | None:
         """The number by which the peer wants this extension called; None where it does not know it."""
         return self.theirs.ids.get(name) if self.enabled else None
+
+    def name_of(self, number: int) -> str | None:
+        """What we call by this number; None for nothing."""
+        return self._names.get(number)
 
     def read(self, number: int, payload: bytes) -> ExtendedHandshake | ExtendedMessage | DontHave | None:
         """Make out what an extended message is; None for one that we did not ask for.

@@ -58,9 +58,19 @@ class Inbound:
     Attributes:
         inbox: The beginning of a frame that is not complete.
         filling: The block that is being received, if the bytes stand inside one; the inbox is then empty.
+        on_keepalive: Called for each keep-alive, where somebody counts them.
     """
 
-    __slots__ = ("_bitfield_lengths", "_expected", "_geometry", "_on_frame", "_on_ranges", "filling", "inbox")
+    __slots__ = (
+        "_bitfield_lengths",
+        "_expected",
+        "_geometry",
+        "_on_frame",
+        "_on_ranges",
+        "filling",
+        "inbox",
+        "on_keepalive",
+    )
 
     def __init__(
         self,
@@ -74,6 +84,7 @@ class Inbound:
         self._expected = expected
         self._on_frame = on_frame
         self._on_ranges = on_ranges
+        self.on_keepalive: Callable[[], None] | None = None
         self.inbox = bytearray()
         self.filling: Filling | None = None
         if geometry is not None:
@@ -145,12 +156,12 @@ class Inbound:
         have = len(data) - at
         if have < HEAD.size:
             if have == 4 and not any(data[at:]):
-                return 4  # a keep-alive
+                return self._keepalive()
             self.inbox += data[at:]
             return have
         length, kind = HEAD.unpack_from(data, at)
         if length == 0:
-            return 4  # a keep-alive, and the next frame's first byte
+            return self._keepalive()  # the fifth byte is the next frame's first
         self._check(kind, length)
         if kind == BLOCK and have >= HEADER:
             self._open_block(data, at, events)
@@ -164,6 +175,11 @@ class Inbound:
             return have
         self._on_frame(kind, bytes(data[at + 5 : at + 4 + length]), events)
         return 4 + int(length)
+
+    def _keepalive(self) -> int:
+        if self.on_keepalive is not None:
+            self.on_keepalive()
+        return 4
 
     def _open_block(self, data: memoryview, at: int, events: list[Event]) -> None:
         """Find out where a block belongs whose header was read."""
