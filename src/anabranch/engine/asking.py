@@ -1,14 +1,15 @@
 """Which blocks a peer is asked for: the request order, filled into the peer's window.
 
-Network thread, within a turn. A peer is asked for free blocks in the order of the torrent. When there are none that it
-has, it takes over blocks from those who would need longer for them (stealing.py). When there are none either, or no
-memory, and it sits idle, it is asked for copies of blocks that others owe us (end game): at most three copies of a
-block, which land aside so that nobody scribbles over what another delivered.
+Network thread, within a turn. A peer is asked for free blocks in the order of the torrent. When there are none left,
+it takes over blocks from those who would need longer for them (stealing.py). When there are none either, or no memory,
+and it sits idle, it is asked for copies of blocks that others owe us (end game): at most three copies of a block, which
+land aside so that nobody scribbles over what another delivered. What a reader waits for is copied at any time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from anabranch.model import BLOCK_SIZE
 from anabranch.picker import PieceProgress, Run
@@ -28,6 +29,7 @@ _AT_ONCE = 64  # blocks looked for at first: of a large window, memory mostly al
 _NEARLY_IDLE = 4  # a peer takes over from others while less than this part of its window is asked
 _STALLED = 1.0  # seconds without gain after which a piece is copied although the order is not empty
 _PAUSING = 0.25  # seconds without gain after which a piece is copied in the end game: most are through by then
+_HURRY = 0.5  # seconds without gain after which the piece is copied that a reader waits for
 _BORED = 0.5  # seconds after which an idle peer is asked for copies of whatever is left
 
 
@@ -81,6 +83,8 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
         peer.window.idle(now)
     torrent, advice, choking = peer.torrent, peer.profile.advice, talk.peer_choking
     advised = choking or advice.suggested or advice.refused
+    if torrent.worth.readers and not choking:
+        room = _hurry(engine, peer, room, now)
     before = room
     short = False
     for most in (_AT_ONCE, room):  # twice: each search begins at the front, with all that the peer lacks
@@ -91,8 +95,11 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
                 break
         if room <= 0 or short or before - room < most:
             break
-    if room > 0 and not short and not choking and _NEARLY_IDLE * talk.outstanding <= size:
-        room = _take_over(engine, peer, room, now)
+    if room > 0 and not choking and _NEARLY_IDLE * talk.outstanding <= size:
+        if short:
+            room = _ask_begun(engine, peer, room, now)
+        elif not anything_free(torrent):
+            room = _take_over(engine, peer, room, now)
     if room == before and not talk.outstanding and not choking:
         _ask_idle_peer(engine, peer, min(room, END_GAME_RUN), now)
         if short and not talk.outstanding:
@@ -194,6 +201,38 @@ def _ask_piece(engine: Engine, peer: Peer, piece: int, room: int, now: float) ->
     return room, short
 
 
+def anything_free(torrent: TorrentState) -> bool:
+    """Whether any block may be asked for the first time, of whomever."""
+    askable = torrent.pieces.askable
+    return askable is not None and bool(askable.any())
+
+
+def _hurry(engine: Engine, peer: Peer, room: int, now: float) -> int:
+    """A reader waits for a piece, and those who owe us its blocks are slow: ask one who is not. Answers the room left.
+
+    The order alone would have all who are fast fetch what comes later.
+    """
+    torrent, flow = peer.torrent, peer.flow
+    if not flow.last_block or flow.snubbed:
+        return room
+    for _, piece in torrent.worth.readers.values():
+        progress = torrent.pieces.begun.get(piece)
+        if progress is None or progress.last_gain > now - _HURRY or not (peer.has_all or peer.has[piece]):
+            continue
+        if all(run.piece != piece for run in peer.talk.expected_runs()):
+            room -= _copy(peer, progress, room)
+    return room
+
+
+def _ask_begun(engine: Engine, peer: Peer, room: int, now: float) -> int:
+    """There is no memory for another piece: go on with those that have some. Answers the room left."""
+    begun = peer.torrent.pieces.begun
+    for piece in [piece for piece, progress in islice(begun.items(), _AT_ONCE) if progress.has_free]:
+        if room > 0 and (peer.has_all or peer.has[piece]):
+            room, _ = _ask_piece(engine, peer, piece, room, now)
+    return room
+
+
 def _take_over(engine: Engine, peer: Peer, room: int, now: float) -> int:
     """Ask the peer for blocks that others owe us now. Answers the room left."""
     begun = peer.torrent.pieces.begun
@@ -219,7 +258,7 @@ def _ask_idle_peer(engine: Engine, peer: Peer, room: int, now: float) -> None:
     flow, torrent = peer.flow, peer.torrent
     if flow.idle_since is None:
         flow.idle_since = now
-    if (askable := torrent.pieces.askable) is not None and askable.any():
+    if anything_free(torrent):
         before = now - _STALLED
     elif now - flow.idle_since < _BORED:
         before = now - _PAUSING
@@ -232,7 +271,6 @@ def _ask_idle_peer(engine: Engine, peer: Peer, room: int, now: float) -> None:
 def _ask_copies(engine: Engine, peer: Peer, room: int, before: float) -> bool:
     """Ask for blocks that others owe us, of pieces that gained nothing since *before*. Tells whether there is more."""
     torrent = peer.torrent
-    geometry = torrent.pieces.geometry
     proven = bool(peer.flow.last_block) and not peer.flow.snubbed
     later = False
     for piece, progress in torrent.pieces.begun.items():
@@ -243,15 +281,22 @@ def _ask_copies(engine: Engine, peer: Peer, room: int, before: float) -> bool:
         if progress.last_gain > before:
             later = True
             continue
-        blocks = progress.ask_again(room, COPIES)
-        if proven and not blocks and _call_off_unproven(engine, torrent, piece):
+        copied = _copy(peer, progress, room)
+        if proven and not copied and _call_off_unproven(engine, torrent, piece):
             room = _ask_piece(engine, peer, piece, room, engine.clock())[0]
-        for block in blocks:
-            aside = Aside(geometry.block_length(piece, block))
-            peer.talk.request(piece, block * BLOCK_SIZE, [aside.view], aside)
-            progress.copy(block)
-            room -= 1
+        room -= copied
     return later and not peer.talk.outstanding
+
+
+def _copy(peer: Peer, progress: PieceProgress, room: int) -> int:
+    """Ask the peer for blocks of the piece that others owe us, too. Answers for how many."""
+    geometry = peer.torrent.pieces.geometry
+    blocks = progress.ask_again(room, COPIES)
+    for block in blocks:
+        aside = Aside(geometry.block_length(progress.piece, block))
+        peer.talk.request(progress.piece, block * BLOCK_SIZE, [aside.view], aside)
+        progress.copy(block)
+    return len(blocks)
 
 
 def _call_off_unproven(engine: Engine, torrent: TorrentState, piece: int) -> bool:

@@ -1,8 +1,9 @@
 """The order in which a torrent's pieces are asked for.
 
-Source: the Go engine's request order (priority, then pieces already begun, then the rarest). It breaks ties by index;
-here they fall at random, so that the peers of a young swarm do not all fetch the same piece. What a reader waits for,
-and all of a torrent whose storage is bounded (shared.py), comes by index.
+Source: the Go engine's request order (priority, then pieces already begun, then the rarest). Here, what no leecher has
+comes before begun pieces that some have: only seeds can give it, and their lines are what a young swarm waits for. It
+breaks ties by index; here they fall at random, so that not all fetch the same piece. What a reader waits for comes by
+index; so does all of a torrent whose storage is bounded (shared.py), where the Go engine's order is kept as it is.
 
 Pieces of equal standing share a bucket, and a change costs O(1) in the number of pieces: one that is random is an array
 from which a piece leaves by changing places with the last, one by index is a set of bits. A piece costs some 20 bytes,
@@ -33,26 +34,38 @@ _MOST = int(max(Priority))
 
 
 class Standing(NamedTuple):
-    """What decides a piece's place. Ascending order of *key* is the order of asking."""
+    """What decides a piece's place. *availability*: leechers that have it; how many seeds there are is left out."""
 
     priority: Priority
     partial: bool
     availability: int
 
     @property
-    def key(self) -> tuple[int, bool, int]:
-        """Higher priority first, begun pieces first, rarer pieces first."""
+    def key(self) -> tuple[int, bool, bool, int]:
+        """Sorts by the order of asking: higher priority, then what no leecher has, begun pieces, rarer pieces first."""
+        return (-self.priority, self.availability > 0, not self.partial, self.availability)
+
+    @property
+    def plain_key(self) -> tuple[int, bool, int]:
+        """The same where ties come by index: the documented order, in which nothing goes before begun pieces."""
         return (-self.priority, not self.partial, self.availability)
 
 
 def rank_of(standing: Standing) -> int:
-    """A number that sorts as *key* does. Of equal priority and partiality, it differs by the availability."""
+    """A number that sorts as *key* does."""
     priority, partial, availability = standing
-    return (((_MOST - priority) << 1 | (not partial)) << _RARITY_BITS) + _MIDDLE + availability
+    shelf = (_MOST - priority) << 2 | (availability > 0) << 1 | (not partial)
+    return (shelf << _RARITY_BITS) + _MIDDLE + availability
+
+
+def plain_rank_of(standing: Standing) -> int:
+    """A number that sorts as *plain_key* does."""
+    priority, partial, availability = standing
+    return (((_MOST - priority) << 2 | 2 | (not partial)) << _RARITY_BITS) + _MIDDLE + availability
 
 
 def shelf_of(rank: int) -> int:
-    """What the ranks of one priority and partiality have in common."""
+    """What ranks have in common that differ by their availability, in the last bits."""
     return rank >> _RARITY_BITS
 
 
@@ -63,7 +76,7 @@ def nobodys_rank(rank: int) -> int:
 
 def is_urgent(shelf: int) -> bool:
     """Whether readers want these pieces, in the order of the content."""
-    return _MOST - (shelf >> 1) >= Priority.READAHEAD
+    return _MOST - (shelf >> 2) >= Priority.READAHEAD
 
 
 class Shuffled:
@@ -71,9 +84,9 @@ class Shuffled:
 
     __slots__ = ("_draw", "_places", "pieces", "rank", "standing")
 
-    def __init__(self, standing: Standing, places: array[int], draw: Callable[[int], int]) -> None:
+    def __init__(self, standing: Standing, rank: int, places: array[int], draw: Callable[[int], int]) -> None:
         self.standing = standing
-        self.rank = rank_of(standing)
+        self.rank = rank
         self.pieces = array("i")
         self._places = places
         self._draw = draw
@@ -109,9 +122,9 @@ class ByIndex:
 
     __slots__ = ("_count", "bits", "rank", "standing")
 
-    def __init__(self, standing: Standing, piece_count: int) -> None:
+    def __init__(self, standing: Standing, rank: int, piece_count: int) -> None:
         self.standing = standing
-        self.rank = rank_of(standing)
+        self.rank = rank
         self.bits: bitarray = no_pieces(piece_count)
         self._count = 0
 
@@ -143,6 +156,7 @@ class PieceOrder:
     def __init__(self, piece_count: int, draw: Callable[[int], int], *, by_index: bool = False) -> None:
         self._draw = draw
         self._by_index = by_index
+        self._rank_of = plain_rank_of if by_index else rank_of
         self._places = array("i", bytes(0 if by_index else 4 * piece_count))  # where in its bucket a piece is
         self._bucket_of: list[Shuffled | ByIndex | None] = [None] * piece_count
         self._buckets: dict[int, Shuffled | ByIndex] = {}  # by rank
@@ -165,7 +179,7 @@ class PieceOrder:
     def add(self, piece: int, standing: Standing) -> Standing | None:
         """Hold the piece, or move it to its new standing. Answers the one that it had."""
         before = self._bucket_of[piece]
-        rank = rank_of(standing)
+        rank = self._rank_of(standing)
         if before is None:
             self._count += 1
             self.members[piece] = True
@@ -179,7 +193,7 @@ class PieceOrder:
     def update(self, piece: int, standing: Standing) -> bool:
         """Move a piece that is held to its new standing. Tells whether it is held and had another one."""
         before = self._bucket_of[piece]
-        if before is None or before.rank == (rank := rank_of(standing)):
+        if before is None or before.rank == (rank := self._rank_of(standing)):
             return False
         self._move(piece, before, rank, standing)
         return True
@@ -200,7 +214,7 @@ class PieceOrder:
         """The pieces held, best first; only those in *has*, if that is given.
 
         The order must not change while this is read. What is not in *has* costs little, wherever it stands: after
-        some steps in vain sets are compared, once for each priority and partiality. From there on, of a peer that has
+        some steps in vain sets are compared, once for each shelf. From there on, of a peer that has
         more than SOME pieces there, any SOME are put in order at a time: that is rarest first but for those left out.
         """
         for shelf, ranks in groupby(self._keys, shelf_of):
@@ -268,10 +282,10 @@ class PieceOrder:
     def _make(self, rank: int, standing: Standing) -> Shuffled | ByIndex:
         shelf = shelf_of(rank)
         if self._by_index or is_urgent(shelf):
-            return ByIndex(standing, len(self._bucket_of))
+            return ByIndex(standing, rank, len(self._bucket_of))
         if shelf not in self._shelves:
             self._shelves[shelf] = no_pieces(len(self._bucket_of))
-        return Shuffled(standing, self._places, self._draw)
+        return Shuffled(standing, rank, self._places, self._draw)
 
     def _take_out(self, piece: int, bucket: Shuffled | ByIndex) -> None:
         bucket.take(piece)
