@@ -44,7 +44,7 @@ def main() -> int:
 
         # What a peer takes is known once it has introduced itself: events tell, and torrent.peer_extensions().
         for event in introductions:
-            if isinstance(event, anabranch.events.PeerIntroduced) and GREETING in event.extensions:
+            if GREETING in event.extensions:
                 torrent.send_extension(event.peer, GREETING, b"hello")
                 break
         print(answers.get(timeout=30))

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    if name.startswith("_"):
-        raise AttributeError(name)
+    if name.startswith("_") and name != "__all__":
+        raise AttributeError(f"module 'anabranch' has no attribute {name!r}")
     door = import_module("anabranch.api")
+    if name == "__all__":  # `from anabranch import *` asks for it
+        return door.__all__
     if name not in door.__all__:
         raise AttributeError(f"module 'anabranch' has no attribute {name!r}")
     return getattr(door, name)

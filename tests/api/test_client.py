@@ -29,7 +29,7 @@ from anabranch.api import (
 from loops import Run
 from origin import PIECE, Origin
 from ours import KIB, make_client, stages, until
-from threads import PATIENCE, background, held, on_engine
+from threads import PATIENCE, background, on_engine
 
 LAST = 36  # piece of the origin's torrent
 
@@ -273,20 +273,6 @@ def test_limits_change_while_data_flow(origin: Origin, client: Client) -> None:
     finally:
         origin.client.set_rates(None, None)
     assert torrent.complete.wait(10)
-
-
-def test_who_holds_the_turn_is_told_only_when_asked_for(client: Client) -> None:
-    """TORRENT_LOCK_DEBUG costs nothing when off."""
-    assert not client.lock_debug().enabled
-
-
-def test_who_holds_the_turn_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without waiting for it."""
-    monkeypatch.setenv("TORRENT_LOCK_DEBUG", "1")
-    with make_client(tmp_path) as client, held(client):
-        debug = client.lock_debug()
-        assert debug.enabled
-        assert debug.held
 
 
 # Remembering

@@ -108,7 +108,7 @@ class Loop:
         """What the network thread does ten times a second where anybody is idle."""
         idle, self.engine.due.idle = self.engine.due.idle, set()
         for peer in sorted(idle, key=lambda peer: peer.address):
-            self.run(asking.ask, self.engine, peer, self.engine.clock())
+            self.run(asking.ask_again, self.engine, peer, self.engine.clock())
 
     def look_for_peers(self) -> None:
         self.asked_to_dial += 1

@@ -12,7 +12,7 @@ from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.wire import RequestRun
 from engine.lines import Line, flow
 from engine.remotes import Remote
-from engine.rig import Clock, Node
+from engine.rig import Clock, Node, run
 from engine.samples import Sample, sample
 from engine.truth import check
 
@@ -22,6 +22,23 @@ def fetching(content: Sample, *, want: Priority | None = Priority.NORMAL) -> tup
     torrent = node.add(content, want=want)
     node.settle()
     return node, clock, torrent
+
+
+def test_who_left_while_others_were_looked_at_is_asked_for_nothing() -> None:
+    """To ask one idle peer may end the connection of the next: what that was asked for, nobody would give back."""
+    content = sample(pieces=2, blocks=2)
+    node, _, torrent = fetching(content)
+    remote = Remote(node, torrent, content, rate=0, unchokes=False)
+    node.settle()
+    remote.talk.unchoke()
+    remote.send()
+    remote.leave()
+    node.settle()
+    remote.peer.talk.peer_choking = False
+    node.engine.due.idle.add(remote.peer)
+    node.loop.look_at_idle()
+    assert not torrent.pieces.begun
+    assert not node.engine.pool.lent
 
 
 def times_asked(lines: list[Line]) -> Counter[tuple[int, int]]:
@@ -138,3 +155,56 @@ def test_wasted_copies_make_nobody_bad() -> None:
     assert torrent.totals.wasted
     assert {line.link.closed for line in lines} <= {"", "both have everything"}
     assert not any(line.peer.flow.snubbed or line.peer.flow.unasked for line in lines)
+
+
+def test_what_is_not_wanted_any_more_is_not_copied() -> None:
+    """Somebody still owes blocks of it; that is no reason to have others bring them, too."""
+    content = sample(files=(8 * 16384 * 4, 40 * 16384 * 4), blocks=4)
+    node, clock, torrent = fetching(content, want=None)
+    with node.engine.turn:
+        choose_file(node.engine, torrent, 0, Priority.NORMAL)
+    node.settle()
+    deaf = Remote(node, torrent, content, rate=0)
+    node.settle()
+    assert deaf.asked
+    with node.engine.turn:
+        choose_file(node.engine, torrent, 0, Priority.NONE)
+        choose_file(node.engine, torrent, 1, Priority.NORMAL)
+    node.settle()
+    fast = Line(node, torrent, content, speed=200)
+    flow(clock, node, [fast], 20, each=lambda: check(node), done=lambda: torrent.signals.complete.is_set)
+    assert torrent.signals.complete.is_set
+    assert all(torrent.pieces.worth[piece] for piece, _ in times_asked([fast]))
+
+
+def test_the_end_of_what_there_is_comes_as_soon_although_a_piece_has_no_source() -> None:
+    """W24: what nobody has is not free to be asked for; the slow one's blocks change hands."""
+    content = sample(pieces=40, blocks=16)
+    node, clock, torrent = fetching(content)
+    slow = Line(node, torrent, content, speed=1, latency=0.5, pieces=range(39))
+    fast = [Line(node, torrent, content, speed=40, latency=0.05, pieces=range(39)) for _ in range(5)]
+
+    def done() -> bool:
+        return torrent.pieces.complete_count == 39
+
+    seconds = flow(clock, node, [slow, *fast], 60, each=lambda: check(node), done=done)
+    assert seconds < 39 * 16 / 200 * 1.1 + 0.3
+    assert torrent.totals.wasted <= 0.02 * content.geometry.total
+
+
+def test_who_falls_silent_does_not_keep_the_last_block_from_who_answers() -> None:
+    """W24: three that were good owe it, and pass it on to others that are silent; who comes later brings it."""
+    content = sample(pieces=1, blocks=4)
+    node, clock, torrent = fetching(content)
+    silent = [Remote(node, torrent, content, rate=0) for _ in range(5)]
+    for remote in silent[:3]:
+        run(clock, node, 1)
+        remote.serve(1)
+        remote.send()
+        node.settle(lambda: check(node))
+    assert torrent.pieces.begun[0].missing == 1
+    run(clock, node, 3, lambda: check(node))
+    assert torrent.pieces.begun[0].copies == {torrent.pieces.begun[0].got.find(0): COPIES}
+    Remote(node, torrent, content)
+    run(clock, node, 70, lambda: check(node))
+    assert torrent.signals.complete.is_set

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anabranch.engine.asking import ask, ask_everybody
@@ -113,6 +113,8 @@ ACTS = (
 
 
 @given(st.integers(0, 1 << 30))
+@example(1000098)  # those who owe the last block are silent
+@example(2001606)  # a newcomer is called off before it can answer
 @settings(max_examples=25, deadline=None)
 def test_every_block_has_one_owner_and_in_the_end_game_three_at_most(seed: int) -> None:
     """W16: whatever happens in whatever order, who owes what and what is booked agree; and the download ends."""
@@ -125,7 +127,7 @@ def test_every_block_has_one_owner_and_in_the_end_game_three_at_most(seed: int) 
         allow_download(world.node.engine, world.torrent, True)
         choose_pieces(world.node.engine, world.torrent, range(PIECES), Priority.NORMAL)
     Remote(world.node, world.torrent, world.content)
-    for _ in range(6):
+    for _ in range(10):
         if world.torrent.pieces.is_seed:
             break
         run(world.clock, world.node, 10, lambda: check(world.node))

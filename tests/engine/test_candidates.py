@@ -270,6 +270,19 @@ def test_seeds_are_not_dialed_by_seeds() -> None:
     assert following(candidates, 0.0, seeds_too=True) is first
 
 
+def test_who_gives_the_same_addresses_again_and_again_fills_no_memory() -> None:
+    """Services do so every few seconds, for years; where nobody dials, nothing would clear what piles up."""
+    candidates = Candidates()
+    for seeds_too in (True, False):
+        for number in range(100):
+            candidates.add(address(number % 5), "user")
+            if number == 50:
+                following(candidates, 0.0).seed = True
+                candidates.next(0.0, seeds_too, NOWHERE)
+        kept = len(candidates._fresh) + len(candidates._ready) + len(candidates._resting) + len(candidates._seeds)
+        assert kept <= 15
+
+
 def test_nobody_is_dialed_where_nobody_waits() -> None:
     """An empty list, or all engaged."""
     candidates = known(1)

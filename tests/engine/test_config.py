@@ -1,11 +1,40 @@
-"""What a client's settings must not be."""
+"""What a client's settings are unless somebody says so, and what they must not be."""
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
+from anabranch.engine.choking import OPTIMISTIC_EVERY
 from anabranch.engine.config import Config
-from anabranch.model import InputRefused
+from anabranch.engine.queueing import REQQ
+from anabranch.engine.snapshots import FRESH
+from anabranch.engine.state import Profile
+from anabranch.engine.ticking import ZOMBIE_AFTER
+from anabranch.engine.turn_io import SLOW_TURN
+from anabranch.engine.unchoking import CREDIT
+from anabranch.engine.worst import MOST_UNASKED, OLD
+from anabranch.model import BLOCK_SIZE, InputRefused
+from anabranch.picker.window import FLOOR
+from anabranch.wire.connection import KEEPALIVE_AFTER
+from anabranch.wire.metadata import MAX_METADATA
+
+
+def test_figures_are_the_go_engine_s_unless_a_decision_says_why_not() -> None:
+    """One that changes here is to be found in docs/decisions."""
+    config = Config()
+    [reqq] = [field.default for field in fields(Profile) if field.name == "reqq"]
+    assert (config.established_connections, config.half_open_connections) == (50, 25)
+    assert (config.total_half_open_connections, config.torrent_peers_high_water) == (100, 500)
+    assert (config.dial_rate, config.nominal_dial_timeout, config.min_dial_timeout) == (10, 20, 3)
+    assert (config.handshake_timeout, KEEPALIVE_AFTER) == (4, 60)
+    assert (config.max_unverified_bytes, MAX_METADATA) == (64 << 20, 16 << 20)
+    assert (BLOCK_SIZE, FLOOR, reqq, REQQ) == (16 << 10, 4, 250, 1024)
+    assert (ZOMBIE_AFTER, OPTIMISTIC_EVERY, CREDIT, FRESH) == (120, 30, 100 << 10, 0.2)
+    assert (MOST_UNASKED, OLD) == (6 * BLOCK_SIZE, 60)
+    assert config.piece_hashers_per_torrent == 2
+    assert SLOW_TURN == 0.05
 
 
 def test_settings_that_make_no_sense_are_refused_where_they_are_made() -> None:

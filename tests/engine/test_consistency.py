@@ -17,9 +17,9 @@ from anabranch.metainfo import Magnet
 from anabranch.model import Priority
 from anabranch.picker import Standing
 from anabranch.storage import Completion
-from engine.remotes import Remote
+from engine.remotes import Remote, Teacher
 from engine.rig import Clock, Node, run
-from engine.samples import Faults, PlainStorage, sample
+from engine.samples import Faults, PlainStorage, modern, sample
 from engine.spaces import Space, Tenancy
 from engine.truth import check
 
@@ -67,6 +67,28 @@ def without_layers(node: Node) -> TorrentState:
     torrent = node.learn(Magnet.of(content.metainfo))
     node.settle()
     assert isinstance(torrent.stage, Learning)
+    return torrent
+
+
+def v2_without_layers(node: Node) -> TorrentState:
+    content = modern("v2", (100_000, 20_000))
+    torrent = node.add(modern("v2", (100_000, 20_000), layers=False))
+    node.settle()
+    Teacher(node, torrent, content, hashes=lambda right: None)
+    node.settle()
+    assert isinstance(torrent.stage, Learning)
+    assert not torrent.pieces.known.any()
+    return torrent
+
+
+def hybrid_without_layers(node: Node) -> TorrentState:
+    content = modern("hybrid", (100_000, 20_000))
+    torrent = node.add(modern("hybrid", (100_000, 20_000), layers=False))
+    node.settle()
+    Teacher(node, torrent, content, hashes=lambda right: None, rate=0.001)
+    node.settle()
+    assert torrent.pieces.ordered
+    assert torrent.pieces.begun
     return torrent
 
 
@@ -123,6 +145,8 @@ def closing(node: Node) -> TorrentState:
         not_allowed,
         bounded,
         without_layers,
+        v2_without_layers,
+        hybrid_without_layers,
         swept,
         without_an_order,
         failed,

@@ -236,3 +236,38 @@ def test_many_peers_are_told_of_a_name_in_turns() -> None:
     assert len(world.two.loop.calls) == 1
     settle(world.one, world.two)
     assert engine.turn.taken - first >= 2
+
+
+def test_what_waits_for_a_handler_that_hangs_is_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of many peers that come, say little and go: each message keeps its peer in memory."""
+    monkeypatch.setattr(extending, "_MOST_MESSAGES_IN_ALL", 10)
+    world = World(NAME)
+    for _ in range(11):
+        world.send(b"")
+    assert len(world.calls) == 10
+    assert world.dropped == {"handler is behind": 1}
+    assert len(world.hear()) == 10
+    assert world.two.engine.workshop.extensions.messages_in_all == 0
+
+
+def test_a_peer_that_introduces_itself_on_and_on_is_told_of_as_it_is_now() -> None:
+    """Unread events of it replace each other, so that it does not push out what else is to be told."""
+    world = World(NAME)
+    world.one.told()
+    for number in range(50):
+        stop = world.register(world.two, f"x{number}")
+        settle(world.one, world.two)
+        stop()
+        settle(world.one, world.two)
+    told = [event for event in world.one.told() if isinstance(event, events.PeerIntroduced)]
+    assert len(told) == 1
+    assert NAME in told[0].extensions
+    assert "x49" not in told[0].extensions
+
+
+@pytest.mark.parametrize("name", [None, 5, b"ut_mine"])
+def test_a_name_is_text(name: object) -> None:
+    """Anything else is refused in words."""
+    world = World()
+    with pytest.raises(InputRefused, match="text"):
+        world.register(world.two, name)  # type: ignore[arg-type]  # what a program without types may do

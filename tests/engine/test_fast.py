@@ -258,3 +258,43 @@ def test_suggestions_and_offers_that_lead_nowhere_are_harmless() -> None:
     assert other.sent == 10
     assert not other.said(Rejected)
     assert isinstance(torrent.policy, Policy)
+
+
+def test_an_address_is_given_each_block_once_over_all_its_connections() -> None:
+    """Who comes back, or comes twice at a time, gets what is left, and then nothing."""
+    node, _, torrent, content = seeding(blocks=2)
+    first = Remote(node, torrent, content, pieces=[], host=HOST)
+    node.settle()
+    mine = allowed(first)
+    for piece in mine:
+        first.ask(piece, 0, BLOCK_SIZE)
+    node.settle()
+    first.ask(mine[0], BLOCK_SIZE, BLOCK_SIZE)
+    node.settle()
+    second = Remote(node, torrent, content, pieces=[], host=HOST)
+    node.settle()
+    first.leave()
+    assert allowed(second) == mine[1:]
+    for piece in mine[1:]:
+        second.ask(piece, BLOCK_SIZE, BLOCK_SIZE)
+    node.settle()
+    assert None not in second.answers().values()
+    third = Remote(node, torrent, content, pieces=[], host=HOST)
+    node.settle()
+    assert not allowed(third)
+    third.ask(mine[0], 0, BLOCK_SIZE)
+    node.settle()
+    assert third.answers() == {(mine[0], 0): None}
+    stranger = Remote(node, torrent, content, pieces=[], host="80.4.5.200")
+    node.settle()
+    assert allowed(stranger)
+
+
+def test_only_so_many_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that came last."""
+    monkeypatch.setattr(fast, "REMEMBERED", 3)
+    node, _, torrent, content = seeding()
+    for number in range(5):
+        Remote(node, torrent, content, pieces=[], host=f"80.4.{number}.1")
+    node.settle()
+    assert list(torrent.swarm.given) == ["80.4.2.1", "80.4.3.1", "80.4.4.1"]

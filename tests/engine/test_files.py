@@ -40,6 +40,33 @@ def in_piece(file: Span, geometry: Geometry, piece: int) -> bool:
     return not file.pad and max(file.offset, start) < min(file.offset + file.length, end)
 
 
+WINDOWS = st.tuples(st.integers(0, 19), st.integers(0, 20), st.booleans())
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), WINDOWS)))
+def test_what_readers_want_is_counted_as_they_move(moves: list[tuple[str, tuple[int, int, bool]]]) -> None:
+    """As a look at all readers would find it; what a move makes a difference to is told; who closes leaves nothing."""
+    worth = Worth(Geometry(20, 1), [])
+    readers: dict[str, tuple[range, int]] = {}
+
+    def plain(piece: int) -> Priority:
+        if any(piece == current for _, current in readers.values()):
+            return Priority.NOW
+        return Priority.READAHEAD if any(piece in window for window, _ in readers.values()) else Priority.NONE
+
+    for name, (start, stop, waits) in [*moves, *((name, (0, 0, False)) for name in "abc")]:
+        before = [plain(piece) for piece in range(20)]
+        window = range(start, stop)
+        readers[name] = (window, start if waits and window else -1)
+        changed = worth.read(name, window, start if waits else -1)
+        after = [worth.of(piece) for piece in range(20)]
+        assert after == [plain(piece) for piece in range(20)]
+        assert changed >= {piece for piece in range(20) if before[piece] != after[piece]}
+    assert not worth.readers
+    assert not worth.windows
+    assert not worth.awaited
+
+
 @given(FILES, st.integers(1, 40), st.data())
 def test_a_piece_is_worth_the_most_that_anybody_gives_for_it(
     files: list[Span], piece_length: int, data: st.DataObject
@@ -51,8 +78,8 @@ def test_a_piece_is_worth_the_most_that_anybody_gives_for_it(
     worth.of_piece = data.draw(st.dictionaries(st.integers(0, max(pieces - 1, 0)), PRIORITY, max_size=3))
     if pieces:
         start = data.draw(st.integers(0, pieces - 1))
-        worth.readers["one"] = (range(start, data.draw(st.integers(start + 1, pieces))), start)
-        worth.readers["passing"] = (range(pieces), -1)
+        worth.read("one", range(start, data.draw(st.integers(start + 1, pieces))), start)
+        worth.read("passing", range(pieces), -1)
     for piece in range(pieces):
         wishes = [worth.of_piece.get(piece, Priority.NONE), Priority.READAHEAD]
         wishes += [worth.of_file[index] for index, file in enumerate(files) if in_piece(file, geometry, piece)]

@@ -7,7 +7,7 @@ import sys
 from asyncio import TimerHandle
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -142,6 +142,51 @@ def test_who_talks_and_does_not_read_is_not_listened_to_until_it_reads() -> None
             theirs.recv(1 << 20)
             host.write()
         assert host.reading
+
+
+class Watched(socket.socket):
+    """Tells whether the turn is held while it is used."""
+
+    held: Callable[[], bool]
+    uses: list[tuple[str, bool]]
+
+    def recv_into(self, *given: Any) -> int:
+        self.uses.append(("receive", self.held()))
+        return super().recv_into(*given)
+
+    def recvmsg_into(self, *given: Any) -> Any:
+        self.uses.append(("receive", self.held()))
+        return super().recvmsg_into(*given)
+
+    def send(self, *given: Any) -> int:
+        self.uses.append(("send", self.held()))
+        return super().send(*given)
+
+    def sendmsg(self, *given: Any) -> int:
+        self.uses.append(("send", self.held()))
+        return super().sendmsg(*given)
+
+
+def test_no_socket_is_used_within_a_turn() -> None:
+    """W15: the Go engine's writers once held its lock while they sent, and 920 tasks waited for one peer."""
+    node = Node(Clock())
+    torrent = node.seed(sample(pieces=4, blocks=2))
+    with joined(torrent, node) as (host, link, theirs):
+        assert link.peer is not None
+        watched = Watched(fileno=socket.dup(link._sock.fileno()))
+        watched.setblocking(False)
+        watched.held, watched.uses = lambda: node.engine.turn.held_by_me, []
+        link._sock.close()
+        link._sock = watched
+        theirs.send(messages.encode(messages.Interested()))
+        host.read()
+        theirs.send(messages.encode(messages.Request(1, 0, BLOCK_SIZE)))
+        host.read()
+        node.settle()
+        link.flush()
+        assert len(spoken(theirs)) > BLOCK_SIZE
+        assert {use for use, _ in watched.uses} == {"receive", "send"}
+        assert not any(held for _, held in watched.uses)
 
 
 def test_what_we_tell_of_our_pieces_makes_nobody_unheard() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import permutations
 
 import pytest
 
-from anabranch.engine import dialing, events
+from anabranch.engine import dialing, events, membership
+from anabranch.engine.ourselves import Ourselves
 from anabranch.engine.stage import Live
+from anabranch.engine.state import Peer
 from anabranch.engine.wanting import set_max_connections
+from anabranch.engine.worst import Newcomer, gives_way
 from anabranch.model import Address, PeerFault
 from anabranch.wire import Handshake, HaveAll, HaveNone, PeerHas
 from engine.remotes import Remote
@@ -399,8 +403,71 @@ def test_two_that_dial_each_other_at_once_end_with_one_connection(order: tuple[s
         assert torrent.swarm.dialing == 0
 
 
+def test_a_full_torrent_ranks_its_peers_seldom_however_many_knock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To knock is cheap, and to look at 500 peers takes milliseconds: callers must not keep us at that."""
+    node = Node(clock := Clock())
+    torrent = node.add(CONTENT, Held(CONTENT))
+    node.settle()
+    idle = [Remote(node, torrent, CONTENT, pieces=[]) for _ in range(5)]
+    torrent.policy.most_connections = 5
+    looks: list[str] = []
+
+    def counted(peers: Iterable[Peer], newcomer: Newcomer, now: float, ours: Ourselves) -> Peer | None:
+        looks.append(newcomer.host)
+        return gives_way(peers, newcomer, now, ours)
+
+    monkeypatch.setattr(membership, "gives_way", counted)
+    callers = [Address(f"203.0.{number % 50}.{number % 250}", 1) for number in range(3000)]
+    assert {membership.refuse(node.engine, torrent, caller) for caller in callers} == {"enough connections"}
+    assert len(looks) == 50  # one for each network
+    callers = [Address(f"198.{number // 250}.{number % 250}.1", 1) for number in range(3000)]
+    assert {membership.refuse(node.engine, torrent, caller) for caller in callers} == {"enough connections"}
+    assert len(looks) <= 1000
+    idle[0].link.hung_up = True
+    assert not membership.refuse(node.engine, torrent, Address(idle[0].peer.address.host, 2))
+    clock.now += 11
+    assert not membership.refuse(node.engine, torrent, callers[0])
+    node.join(torrent, Nobody(), callers[0], theirs())
+    assert len(torrent.swarm.peers) == 5
+
+
+def test_who_was_let_knock_and_finds_no_place_any_more_does_not_join() -> None:
+    """What was found for its network a moment ago was taken by another one."""
+    node = Node(clock := Clock())
+    torrent = node.add(CONTENT, Held(CONTENT))
+    node.settle()
+    idle = Remote(node, torrent, CONTENT, pieces=[])
+    torrent.policy.most_connections = 1
+    clock.now += 11
+    near, next_door = Address("203.0.113.1", 1), Address("203.0.113.2", 1)
+    assert not membership.refuse(node.engine, torrent, near)
+    assert not membership.refuse(node.engine, torrent, next_door)
+    node.join(torrent, Nobody(), near, theirs())
+    node.settle()
+    assert idle.link.closed
+    with pytest.raises(PeerFault, match="enough connections"):
+        node.join(torrent, Nobody(), next_door, theirs(b"-XX0000-another.one."))
+    assert membership.refuse(node.engine, torrent, next_door)
+    assert list(torrent.swarm.peers) == [near]
+
+
 def closed_link(node: Node) -> NodeLink:
     """The end of a connection that was refused."""
     link = NodeLink(node, Nobody())
     link.closed = "refused"
     return link
+
+
+@pytest.mark.parametrize("most", [None, "5", 2.5])
+def test_a_number_of_connections_that_is_none_is_refused_to_the_caller(most: object) -> None:
+    """What is wrong must not be found out by the network thread; less than none is none."""
+    content = sample()
+    node = Node(Clock())
+    torrent = node.seed(content)
+    with node.engine.turn, pytest.raises(TypeError):
+        set_max_connections(node.engine, torrent, most)  # type: ignore[arg-type]  # what a program without types may do
+    assert torrent.policy.most_connections == 50
+    with node.engine.turn:
+        set_max_connections(node.engine, torrent, -1)
+    node.settle()
+    assert torrent.policy.most_connections == 0

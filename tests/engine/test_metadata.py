@@ -7,7 +7,9 @@ import pytest
 from anabranch.bencode import encode
 from anabranch.engine.chatter import BURST, UNKNOWN_PIECES
 from anabranch.engine.state import TorrentState
+from anabranch.engine.wanting import choose_file
 from anabranch.metainfo import Magnet
+from anabranch.model import Priority
 from anabranch.wire import (
     METADATA,
     METADATA_PIECE,
@@ -106,6 +108,32 @@ def test_who_does_not_read_is_given_little() -> None:
     asker.link.flush()
     node.settle()
     assert sum(isinstance(one, MetadataData) for one in asker.told()) < 64
+
+
+def test_who_leaves_much_unread_is_asked_for_blocks_once_it_reads() -> None:
+    """W04: 64 KiB and more wait for it when a file becomes wanted. The Go engine looked at what waits first and never
+    asked it again; made to ask, it ended the program where the requests did not fit behind that."""
+    content = changed(sample(files=(16384, 600 * 16384), blocks=8), filler=b"x" * 30 * METADATA_PIECE)
+    node = Node(Clock())
+    torrent = node.add(content, want=None)
+    node.settle()
+    asker = Asker(node, torrent, content)
+    asker.talk.unchoke()
+    asker.send()
+    node.settle()
+    asker.link.blocked = True
+    asker.ask_info(*range(30))
+    node.settle()
+    assert asker.peer.talk.pending > 128 * 1024
+    with node.turn:
+        choose_file(node.engine, torrent, 1, Priority.NORMAL)
+    node.settle()
+    assert asker.peer.talk.outstanding
+    assert not asker.asked
+    asker.link.blocked = False
+    asker.link.flush()
+    node.settle(lambda: check(node))
+    assert torrent.signals.complete.is_set
 
 
 def test_after_a_while_there_is_more() -> None:

@@ -18,6 +18,8 @@ from anabranch.engine.metrics import (
     BLOCKS,
     CATALOGUE,
     DIALS,
+    EXTENDED_READ,
+    EXTENDED_WRITTEN,
     HASHED,
     JOINED,
     LEFT,
@@ -138,6 +140,8 @@ def test_a_transfer_is_counted_once_on_each_side() -> None:
     for name in ("unchoke", "interested", "not_interested", "have", "have_all", "have_none", "bitfield", "extended"):
         assert counted(one, WRITTEN, name) == counted(two, READ, name), name
         assert counted(two, WRITTEN, name) == counted(one, READ, name), name
+    assert counted(one, EXTENDED_WRITTEN, "handshake") == counted(two, EXTENDED_READ, "handshake") >= 1
+    assert counted(two, EXTENDED_WRITTEN, "handshake") == counted(one, EXTENDED_READ, "handshake") >= 1
     for node in (one, two):
         assert counted(node, JOINED, "incoming") + counted(node, JOINED, "outgoing") == 1
         assert counted(node, LEFT) <= 1

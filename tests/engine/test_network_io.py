@@ -6,8 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 import trees
 from anabranch.api import Client, Torrent, create
+from anabranch.engine import TorrentState, ticking
+from anabranch.engine.engine import Engine
 from ours import KIB, address_of, make_client, until
 
 
@@ -42,6 +46,35 @@ def test_two_that_dial_each_other_at_once_end_with_one_connection(tmp_path: Path
             for torrent in torrents:
                 until(partial(has_one_connection, torrent))
             assert sorted(peer.outgoing for torrent in torrents for peer in torrent.peers()) == [False, True]
+
+
+def test_a_mistake_in_one_torrent_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each second is a bulkhead for each torrent: the others, and what all share, are looked after all the same."""
+    tick, tick_client = ticking.tick, ticking.tick_client
+    seen: dict[TorrentState, int] = {}
+    ticks: list[float] = []
+
+    def counting(engine: Engine, torrent: TorrentState, now: float) -> None:
+        if torrent not in seen:
+            seen[torrent] = len(seen)
+        if len(seen) < 3 and seen[torrent] == 0:
+            raise RuntimeError("a mistake of ours")
+        tick(engine, torrent, now)
+
+    def client_too(engine: Engine) -> None:
+        ticks.append(1.0)
+        tick_client(engine)
+
+    monkeypatch.setattr(ticking, "tick", counting)
+    monkeypatch.setattr(ticking, "tick_client", client_too)
+    with make_client(tmp_path, "127.0.7.24") as client:
+        for number in range(3):
+            magnet = f"magnet:?xt=urn:btih:{number:040x}"
+            client.add(magnet).add_peers([("127.0.7.25", 1)])
+        until(lambda: len(seen) == 3 and ticks)
+    assert "action failed action=" in caplog.text
 
 
 def test_who_turns_out_to_be_ourselves_is_not_dialed_again(tmp_path: Path) -> None:

@@ -78,6 +78,34 @@ def test_a_shared_order_lives_as_long_as_a_torrent_uses_it(debug: bool) -> None:
     assert not node.engine.limits.orders
 
 
+def test_an_order_in_which_nothing_is_yet_stays_for_who_comes_later() -> None:
+    """W26: one closes while the other has just come in with nothing; a third one is to share the space with that."""
+    space = Space(1 << 30)
+    node, _, [one, other] = sharing(space)
+    third = node.add(sample(pieces=6, blocks=2, seed=3), Tenancy(space))
+    with node.engine.turn:
+        orders.enter(node.engine, other, space, None)
+        shared = other.pieces.ordering.shared
+        assert not len(other.pieces.order)
+        orders.leave(node.engine, one)
+        orders.enter(node.engine, third, space, None)
+        assert third.pieces.ordering.shared is shared
+        orders.leave(node.engine, other)
+        orders.leave(node.engine, third)
+        assert not node.engine.limits.orders
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_space_may_come_to_have_a_limit_and_lose_it_again(debug: bool) -> None:
+    """W28: in the middle of a download, with either twin of the order. The Go engine ended the program."""
+    space = Space(1 << 30, told=None)
+    node, clock, torrents = sharing(space, debug=debug)
+    for told in (2 * PIECE, None, 0, 5 * PIECE, None):
+        space.told = told
+        run(clock, node, 2, lambda: check(node))
+    assert [here(torrent) for torrent in torrents] == [list(range(6))] * 2
+
+
 def test_a_piece_that_the_space_gave_up_is_rejected_and_missing() -> None:
     """It is not the torrent that failed: who asked is told, all are, and it is asked for again."""
     node, clock, [_, other] = sharing(Space(1 << 30, told=None))
@@ -215,3 +243,21 @@ def test_a_torrent_without_an_order_may_be_changed_as_one_likes() -> None:
     node.disk.held = False
     node.settle()
     assert len(without.pieces.order) == 6
+
+
+def test_what_a_peer_suggests_or_allows_has_to_fit_in() -> None:
+    """BEP 6's words are hints: what the space has no room for is asked of nobody, choked or not."""
+    node = Node(Clock())
+    torrent = node.add(ONE, Tenancy(Space(3 * PIECE)))
+    node.settle()
+    peer = Remote(node, torrent, ONE, rate=0, unchokes=False)
+    node.settle()
+    peer.talk.allowed_fast(5)
+    peer.talk.suggest(4)
+    peer.send()
+    node.settle()
+    assert not peer.asked
+    peer.talk.unchoke()
+    peer.send()
+    node.settle()
+    assert {piece for piece, _, _ in peer.asked} == {0, 1, 2}

@@ -20,6 +20,7 @@ from anabranch.engine.piece_states import (
     watch_pieces,
 )
 from anabranch.engine.state import TorrentState
+from anabranch.engine.wanting import choose_file, choose_pieces
 from anabranch.model import Priority, no_pieces
 from engine.remotes import Remote
 from engine.rig import Clock, Node
@@ -123,6 +124,31 @@ def test_who_watches_is_told_of_every_kind_of_change_once_a_turn() -> None:
         told = now
     else:
         raise AssertionError("never complete")
+
+
+def test_a_change_of_files_is_told_also_where_nobody_is_to_be_asked() -> None:
+    """W05: the Go engine told nobody what a file's priority made of its pieces. Here only inner pieces change."""
+    node = Node(Clock())
+    torrent = node.add(sample(pieces=8, blocks=1), want=None)
+    node.settle()
+    with node.turn:
+        for piece in (0, 7):
+            choose_pieces(node.engine, torrent, range(piece, piece + 1), Priority.NOW)
+    node.settle()
+    assert not torrent.pieces.ordered
+    watcher = watched(node, torrent)
+    watcher.clear()
+    with node.turn:
+        choose_file(node.engine, torrent, 0, Priority.HIGH)
+    assert watcher.is_set
+    watcher.clear()
+    node.want(torrent, [Priority.NORMAL])
+    assert watcher.is_set
+    assert [(run.length, run.state.priority) for run in runs_of(codes(node, torrent))] == [
+        (1, Priority.NOW),
+        (6, Priority.NORMAL),
+        (1, Priority.NOW),
+    ]
 
 
 def test_nothing_is_kept_for_who_watches_no_more() -> None:

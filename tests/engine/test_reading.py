@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from random import Random
+from typing import cast
 
 import pytest
+from bitarray import bitarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anabranch.engine.files import Worth
+from anabranch.engine.pieces import PieceTable
 from anabranch.engine.reading import Place, peek, read_found, stop_waiting, wait_for, written
 from anabranch.engine.stage import Failed
 from anabranch.model import BLOCK_SIZE, Closed, Priority, StorageFailed
@@ -138,6 +141,27 @@ def test_a_responsive_reader_gets_blocks_as_they_come() -> None:
         assert written(torrent, 3, 5, 10) == 0
 
 
+def test_a_block_wakes_who_waits_for_its_piece_and_nobody_else() -> None:
+    """The Go engine woke everybody who waited for anything, in all torrents, whenever a block had been written."""
+    content, other = sample(pieces=4, blocks=4), sample(pieces=4, blocks=4, seed=1)
+    node = Node(Clock())
+    torrents = [node.add(content, PlainStorage()), node.add(other, PlainStorage())]
+    node.settle()
+    remote = Remote(node, torrents[0], content, rate=0)
+    node.settle()
+    [piece] = {piece for piece, _, _ in list(remote.asked)[:2]}
+    waiting = {
+        (torrent.info_hash, number): wait_for(node, torrent, number * 4 * BLOCK_SIZE, 5, True).signal
+        for torrent in torrents
+        for number in range(4)
+    }
+    remote.serve(2)
+    remote.send()
+    node.settle()
+    woken = [who for who, signal in waiting.items() if signal is not None and signal.is_set]
+    assert woken == [(content.info_hash, piece)]
+
+
 def test_what_is_still_being_written_is_not_read() -> None:
     """A responsive reader hears when it is there, and finds what an earlier write has brought meanwhile."""
     content = sample(pieces=1, blocks=8)
@@ -218,6 +242,35 @@ def test_a_move_costs_what_changes_and_not_what_stays(weighed: list[int]) -> Non
     assert not any(torrent.pieces.worth)
 
 
+def test_a_reader_that_closes_has_its_own_pieces_looked_at_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W38: the Go engine worked out all priorities anew whenever any reader was closed."""
+    node = Node(Clock())
+    content = huge(10_000)
+    torrent = node.add(content)
+    node.settle()
+    Remote(node, torrent, content, pieces=[])
+    node.settle()
+    assert torrent.pieces.ordered
+    place = Place(node, torrent)
+    place.move(range(5, 9), 5)
+    with node.turn:
+        assert torrent.worth.readers
+    node.settle()
+    looked_at: list[int] = []
+    refresh = PieceTable.refresh
+
+    def counting(self: PieceTable, piece: int) -> None:
+        looked_at.append(piece)
+        refresh(self, piece)
+
+    monkeypatch.setattr(PieceTable, "refresh", counting)
+    place.move(range(0), -1)
+    with node.turn:
+        assert not torrent.worth.readers
+    node.settle()
+    assert sorted(looked_at) == [5, 6, 7, 8]
+
+
 def test_a_reader_of_what_is_there_hurries_the_engine_once_where_its_window_misses_something() -> None:
     """It takes no turn itself, and nobody else might for a second; where all is there, nobody is disturbed."""
     content = sample(pieces=10, blocks=1)
@@ -237,6 +290,49 @@ def test_a_reader_of_what_is_there_hurries_the_engine_once_where_its_window_miss
     place.move(range(4, 9), 4)
     place.hurry()
     assert len(node.loop.calls) == 1
+
+
+def test_a_reader_hurries_again_after_a_turn_that_came_between() -> None:
+    """A turn may heed the note in the middle of hurry(); the next note must not lie there until somebody comes by."""
+    node = Node(Clock())
+    torrent = node.add(sample(pieces=16, blocks=1))
+    node.settle()
+    place = Place(node, torrent)
+    complete = torrent.pieces.complete
+
+    class Crossed:
+        def find(self, bit: int, start: int, stop: int) -> int:
+            with node.turn:  # of another thread
+                return complete.find(bit, start, stop)
+
+    place.move(range(2, 5), 2)
+    torrent.pieces.complete = cast(bitarray, Crossed())
+    place.hurry()
+    torrent.pieces.complete = complete
+    node.settle()
+    place.move(range(3, 6), 3)
+    place.hurry()
+    assert node.loop.calls
+    node.settle()
+    assert torrent.worth.readers[place] == (range(3, 6), 3)
+
+
+def test_a_read_that_a_drop_overtakes_is_closed_and_no_fault_of_the_disk() -> None:
+    """The storage may be closed between the look and the read."""
+    content = sample(pieces=4, blocks=2)
+    faults = Faults()
+    node = Node(Clock())
+    home = PlainStorage(faults)
+    home.hold(content, range(4), Completion.COMPLETE)
+    torrent = node.add(content, home)
+    node.settle()
+    room = bytearray(10)
+    found = wait_for(node, torrent, 0, len(room), False)
+    assert found.length == len(room)
+    faults.always.add("read")
+    node.drop(torrent)
+    with pytest.raises(Closed):
+        read_found(node, torrent, found, 0, memoryview(room))
 
 
 @pytest.mark.parametrize("said", [Completion.INCOMPLETE, Completion.UNKNOWN])

@@ -13,11 +13,12 @@ from anabranch.engine.asking import COPIES
 from anabranch.engine.stage import Live
 from anabranch.model import BLOCK_SIZE, PeerFault
 from anabranch.picker.window import START
-from anabranch.wire import BlocksLanded, CancelledBlock, CancelRun, RequestRun, UnexpectedBlock
+from anabranch.streaming import Reader
+from anabranch.wire import BlocksLanded, CancelledBlock, CancelRun, Rejected, RequestRun, UnexpectedBlock
 from engine.lines import Line, flow
 from engine.remotes import Deaf, Refuser, Remote
 from engine.rig import Clock, Node, connect, run, until
-from engine.samples import on_disk, sample
+from engine.samples import modern, on_disk, sample
 from engine.truth import check
 
 
@@ -35,6 +36,25 @@ def test_a_torrent_is_fetched_whole(seeds: int, seed: int) -> None:
     assert on_disk(torrent.opened(), content) == content.content
     assert torrent.totals.downloaded == content.geometry.total
     assert sum(remote.sent for remote in remotes) == 30
+
+
+@pytest.mark.parametrize("kind", ["v1", "v2", "hybrid"])
+def test_files_much_shorter_than_a_piece_that_begin_at_pieces_come_whole(kind: str) -> None:
+    """Two of 500 KB in pieces of 2 MiB: the Go engine numbers blocks as if all pieces were full, and missed these."""
+    content = modern(kind, (500_000, 500_000), piece_length=2 << 20)
+    node = Node(Clock())
+    torrent = node.add(content)
+    node.settle()
+    remote = Remote(node, torrent, content)
+    node.settle(lambda: check(node))
+    assert torrent.signals.complete.is_set
+    assert on_disk(torrent.opened(), content) == content.content
+    assert torrent.totals.downloaded == content.geometry.content
+    assert remote.sent == sum(map(content.geometry.blocks_of, range(2)))
+    for file in content.metainfo.info.files:
+        if not file.pad:
+            with Reader(node, torrent, file.offset, file.length) as reader:
+                assert reader.read() == content.content[file.offset :][: file.length]
 
 
 def test_blocks_may_come_in_any_order() -> None:
@@ -333,3 +353,25 @@ def test_deaf_peers_do_not_hold_up_those_who_speak() -> None:
     seconds = until(clock, node, lambda: torrent.signals.complete.is_set, 60)
     check(node)
     assert seconds <= 40
+
+
+def test_what_came_together_with_a_fault_is_booked() -> None:
+    """W16: the peer goes, and no block is left behind that nobody owes and nobody may be asked for."""
+    content = sample(pieces=8, blocks=4)
+    node = Node(clock := Clock())
+    torrent = node.add(content)
+    node.settle()
+    flood = Remote(node, torrent, content, rate=0)
+    node.settle()
+    piece, begin, length = flood.asked[0]
+    unasked = [UnexpectedBlock(piece, begin, length)] * 400
+    rejected = flood.asked[1]
+    token = flood.peer.talk.expected_runs()[0].token
+    flood.peer.talk._expected.take(*rejected)  # as the wire does before it tells
+    with node.engine.turn, pytest.raises(PeerFault, match="nobody asked for"):
+        receiving.take(node.engine, flood.peer, [*unasked, Rejected(*rejected, token)], clock())
+    flood.leave()
+    node.settle(lambda: check(node))
+    Remote(node, torrent, content)
+    node.settle(lambda: check(node))
+    assert torrent.signals.complete.is_set

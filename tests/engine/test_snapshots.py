@@ -37,6 +37,7 @@ def test_a_fresh_picture_is_given_again(counted: list[float]) -> None:
         clock.now += 0.001
         assert clock.now - picture_of(node, torrent).at <= FRESH
     assert len(counted) <= 6
+    assert FRESH == 0.2
 
 
 def test_a_stale_picture_is_given_while_the_turn_is_taken_and_one_refresh_is_queued(counted: list[float]) -> None:

@@ -116,9 +116,9 @@ def test_who_has_delivered_nothing_is_tried_with_a_few_blocks_once() -> None:
     assert len(owner.asked) == 16 - TRIAL
 
 
-@pytest.mark.parametrize("why", ["snubbed", "refused", "unwanted"])
+@pytest.mark.parametrize("why", ["snubbed", "robbed", "refused", "unwanted"])
 def test_some_blocks_and_some_peers_are_left_out(why: str) -> None:
-    """Who does not answer takes over nothing, nobody what it has just refused, and what nobody wants stays."""
+    """Who is silent or was just robbed takes over nothing, nobody what it has refused, and what nobody wants stays."""
     content = sample(pieces=2, blocks=8)
     node = Node(clock := Clock())
     torrent = node.add(content)
@@ -130,6 +130,8 @@ def test_some_blocks_and_some_peers_are_left_out(why: str) -> None:
     assert takings(thief.peer, 8, clock.now)
     if why == "snubbed":
         thief.peer.flow.snubbed = True
+    elif why == "robbed":
+        thief.peer.flow.robbed_at = clock.now
     elif why == "refused":
         for piece in range(2):
             thief.peer.profile.advice.refuse(piece, clock.now)

@@ -283,3 +283,37 @@ def test_a_peer_that_says_nothing_of_its_pieces_is_shown_one() -> None:
     run(clock, node, 4)
     assert len(one.shown()) == 1
     assert not one.said(Interested)
+
+
+@pytest.mark.parametrize("lies", ["at once", "one by one"])
+def test_who_says_that_it_has_what_it_has_not_keeps_others_waiting_a_second_only(lies: str) -> None:
+    """It seems as if all pieces were out. Who gets nothing from elsewhere shows that they are not."""
+    content = sample(pieces=24, blocks=2)
+    node, clock, torrent = super_seed(content)
+    (liar,) = takers(node, torrent, content, 1, range(23) if lies == "at once" else ())
+    for piece in range(23 if lies == "one by one" else 0):
+        liar.got(piece)
+    (one,) = takers(node, torrent, content, 1)
+    for _ in range(60):
+        if not one.answers() or one.shown()[-1] not in {piece for piece, _ in one.answers()}:
+            one.take(one.shown()[-1])
+            one.got(one.shown()[-1])
+        run(clock, node, 1)
+    assert len(one.shown()) == 24
+
+
+def test_who_gets_pieces_from_others_is_shown_more_after_a_rest_only() -> None:
+    """They are out, and the swarm has them from each other."""
+    content = sample(pieces=24, blocks=2)
+    node, clock, torrent = super_seed(content)
+    takers(node, torrent, content, 1, range(23))
+    (one,) = takers(node, torrent, content, 1)
+    lacking = set(range(23))
+    for _ in range(20):
+        if one.shown()[-1] not in {piece for piece, _ in one.answers()}:
+            one.take(one.shown()[-1])
+            one.got(one.shown()[-1])
+        lacking -= set(one.shown())
+        one.got(lacking.pop())
+        run(clock, node, 1)
+    assert len(one.shown()) <= 4

@@ -305,3 +305,19 @@ def test_a_peer_whose_wake_was_lost_is_asked_within_a_second() -> None:
     assert torrent.totals.downloaded == 0
     run(clock, node, 1)
     assert torrent.pieces.is_seed
+
+
+def test_who_unchokes_us_again_and_again_and_delivers_nothing_is_snubbed_and_then_dropped() -> None:
+    """To say so once more is no answer to what it was asked."""
+    content = sample()
+    node = Node(clock := Clock())
+    torrent = node.add(content)
+    node.settle()
+    deaf = Deaf(node, torrent, content)
+    for _ in range(int(SNUBBED_AFTER) + 3):
+        run(clock, node, 1)
+        deaf.talk.choke()
+        deaf.talk.unchoke()
+        deaf.send()
+    node.settle()
+    assert deaf.peer.flow.snubbed

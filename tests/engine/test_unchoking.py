@@ -12,6 +12,7 @@ from anabranch.engine.choking import OPTIMISTIC_EVERY, RECHOKE_EVERY, SLOTS, TUR
 from anabranch.engine.state import TorrentState
 from anabranch.engine.wanting import allow_upload
 from anabranch.model import BLOCK_SIZE, Priority
+from anabranch.wire import Choked, Unchoke
 from engine.remotes import Remote
 from engine.rig import Clock, Node, run
 from engine.samples import Held, Sample, sample
@@ -110,6 +111,7 @@ def test_the_optimistic_slot_is_kept_for_thirty_seconds_and_lost_then() -> None:
     assert all(abs(later - earlier - OPTIMISTIC_EVERY) <= 1 for earlier, later in pairwise(changes))
     assert len(changes) >= 3
     assert set(holders) <= set(takers)
+    assert OPTIMISTIC_EVERY == 30
 
 
 @pytest.mark.parametrize("paused", [False, True])
@@ -221,8 +223,45 @@ def test_a_slot_that_is_freed_takes_no_turn_from_the_others() -> None:
     coward.talk.not_interested()
     coward.send()
     run(clock, node, 1)
-    assert [one for one in unchoked(remotes) if one in served] == served
-    assert len(unchoked(remotes)) == len(served) + 1
+    assert coward.talk.peer_choking
+    assert [one for one in unchoked(remotes) if one in served] == [one for one in served if one is not coward]
+    assert len(unchoked(remotes)) == len(served)
+
+
+def test_who_wants_nothing_is_not_served_beside_those_who_do() -> None:
+    """Else one unchoke would do for ever: no round of choking looks at those that say they want nothing."""
+    content = sample(pieces=4, blocks=2)
+    node = Node(clock := Clock())
+    torrent = node.seed(content)
+    sly = Remote(node, torrent, content, pieces=[], fast=False)
+    for say in (sly.talk.interested, sly.talk.not_interested):
+        say()
+        sly.send()
+        node.settle()
+    remotes = leeches(node, torrent, content, SLOTS + 3)
+    sly.ask(0, 0, BLOCK_SIZE)
+    run(clock, node, 2)
+    assert not sly.peer.flow.up.total
+    sly.talk.interested()
+    sly.send()
+    node.settle()
+    assert len(unchoked([sly, *remotes])) <= SLOTS + 1
+
+
+def test_who_wavers_costs_one_look() -> None:
+    """However often it does, in what is taken in at once: a look at one may be a look at all."""
+    content = sample(pieces=4, blocks=2)
+    node = Node(Clock())
+    torrent = node.seed(content)
+    remote = Remote(node, torrent, content, pieces=[])
+    for _ in range(500):
+        remote.talk.interested()
+        remote.talk.not_interested()
+    remote.talk.interested()
+    remote.send()
+    node.settle()
+    assert not remote.talk.peer_choking
+    assert 1 <= sum(isinstance(event, Choked | Unchoke) for event in remote.heard) <= 50
 
 
 def test_nobody_is_served_who_may_not_be() -> None:

@@ -22,6 +22,10 @@ ENCRYPTION = {  # its options; it cannot refuse encryption
 _RPC_HOST = "127.0.0.1"  # the only one it offers
 
 
+class _Refused(PeerProgramFailed):
+    """It runs, and says no."""
+
+
 class Aria2Peer(RealProgram):
     """An aria2c that runs from `with` to the end of the block.
 
@@ -83,9 +87,16 @@ class Aria2Peer(RealProgram):
             "uploaded": int(told["uploadLength"]),
             "peers": [
                 {"host": peer["ip"], "port": int(peer["port"]), "peer_id": peer["peerId"]}
-                for peer in (self._ask("getPeers", told["gid"]) if told["status"] == "active" else ())
+                for peer in (self._peers(told["gid"]) if told["status"] == "active" else ())
             ],
         }
+
+    def _peers(self, gid: str) -> list[dict[str, Any]]:
+        """Its peers; none of what has ended since its status was told, as a magnet link's first half does."""
+        try:
+            return list(self._ask("getPeers", gid))
+        except _Refused:
+            return []
 
     def _status(self, gid: str) -> dict[str, Any]:
         """What it tells of a download; of what a magnet link has led to, once there is that."""
@@ -106,7 +117,7 @@ class Aria2Peer(RealProgram):
                 return json.load(reply)["result"]
         except HTTPError as refusal:
             with refusal:
-                raise PeerProgramFailed(f"aria2c, {method}: {refusal.read().decode()}") from None
+                raise _Refused(f"aria2c, {method}: {refusal.read().decode()}") from None
         except OSError as broken:
             raise PeerProgramFailed(f"aria2c is gone: {broken}") from broken
 

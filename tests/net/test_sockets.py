@@ -264,3 +264,16 @@ def test_a_program_may_have_as_many_descriptors_as_the_system_lets_it_ask_for() 
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks whether Linux was asked")
+@pytest.mark.parametrize("platform", ["linux", "darwin", "freebsd14", "win32"])
+def test_fast_open_is_asked_for_on_linux_only(
+    open_here: ExitStack, platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The option's number is Linux's: elsewhere it is another one, or none."""
+    _, there = listener(open_here)
+    monkeypatch.setattr(sys, "platform", platform)
+    with dial(there, None) as sock:
+        monkeypatch.undo()
+        assert sock.getsockopt(socket.IPPROTO_TCP, FAST_OPEN) == (platform == "linux")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from bitarray import bitarray
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from anabranch.model import InfoHash, Priority
@@ -44,6 +44,12 @@ def held(shared: SharedOrder, name: InfoHash) -> list[int]:
     st.lists(st.integers(0, 3), min_size=3, max_size=3),
     st.lists(st.sampled_from([1, 10, 16]), min_size=3, max_size=3),
     st.none() | st.integers(0, 200),
+)
+@example(
+    changes=[(NAMES[1], 0, Standing(Priority.NORMAL, False, 1)), (NAMES[1], 1, Standing(Priority.NORMAL, False, 0))],
+    seeds=[0, 0, 0],
+    lengths=[1, 1, 1],
+    room=None,
 )
 def test_what_the_space_has_room_for_is_what_a_walk_along_the_sorted_items_finds(
     changes: list[tuple[InfoHash, int, Standing | None]], seeds: list[int], lengths: list[int], room: int | None

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar, cast, overload
 
 from anabranch.engine import (
     Config,
@@ -26,6 +27,8 @@ from .client_stats import ClientStats, client_stats, every_stats
 from .extensions import Extensions
 from .source import Source, resolve
 from .torrent import Torrent
+
+Kind = TypeVar("Kind", bound=Event)
 
 
 class Client:
@@ -48,6 +51,9 @@ class Client:
         self.config = config or Config()
         self._core = Core(self.config)
         self.extensions = Extensions(self._core)
+
+    def __repr__(self) -> str:
+        return f"<Client on {', '.join(map(str, self.listen_addresses)) or 'no address'}>"
 
     def __enter__(self) -> Client:
         return self
@@ -87,8 +93,8 @@ class Client:
             storage: A storage of your own.
             resume: What Torrent.resume_data() gave on another machine; its files are believed but for their sizes.
             check: Hash what is on disk and unknown, before anything is asked for.
-            download: Whether it may ask for data.
-            upload: Whether it may serve data.
+            download: Whether it may ask for data. What was forbidden in an earlier run stays so.
+            upload: Whether it may serve data; the same.
 
         Raises:
             InputRefused: it is not a torrent, another process uses it with the same files, or *resume* is of no use.
@@ -140,7 +146,13 @@ class Client:
         """Where it listens."""
         return self._core.listen_addresses
 
-    def events(self, *kinds: type[Event]) -> Feed[Event]:
+    @overload
+    def events(self) -> Feed[Event]: ...
+
+    @overload
+    def events(self, *kinds: type[Kind]) -> Feed[Kind]: ...
+
+    def events(self, *kinds: type[Kind]) -> Feed[Kind] | Feed[Event]:
         """What happens from now on: read it with `for`, `async for` or get(). Ends when the client closes.
 
         Args:
@@ -149,14 +161,25 @@ class Client:
 
         A subscriber that does not read never holds anything up: it loses the oldest events, and hears of each piece
         and file only the newest.
+
+        Raises:
+            InputRefused: something else than a type of events was named.
         """
-        return self._core.subscribe(kinds)
+        for kind in kinds:
+            if not (isinstance(kind, type) and issubclass(kind, Event)):
+                raise InputRefused(f"not a type of events: {kind!r}")
+        return cast("Feed[Kind]", self._core.subscribe(kinds))
 
     def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
         """Have *callback* run for every event from now on, in order, on a thread of its own.
 
         It may call anything of the client. What it raises is logged. Call what this gives back to stop it.
+
+        Raises:
+            InputRefused: it cannot be called.
         """
+        if not callable(callback):
+            raise InputRefused(f"a callback is a function: {callback!r}")
         return self._core.on_event(callback)
 
     def stats(self) -> ClientStats:

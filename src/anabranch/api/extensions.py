@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from anabranch.engine import Core, TorrentState, register_extension, unregister_extension
-from anabranch.model import Address
+from anabranch.model import Address, InputRefused
 
 from .torrent import Torrent
 
@@ -43,6 +43,8 @@ class Extensions:
             InputRefused: the name cannot be used, or has a handler already.
         """
         core = self._core
+        if not callable(handler):
+            raise InputRefused(f"a handler is a function: {handler!r}")
 
         def hand_over(state: TorrentState, peer: Address, payload: bytes) -> None:
             handler(Torrent(core, state), peer, payload)

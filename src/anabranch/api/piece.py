@@ -14,6 +14,9 @@ class Piece:
         self._torrent = torrent
         self.index = torrent.pieces.geometry.piece(index)
 
+    def __repr__(self) -> str:
+        return f"<Piece {self.index} length={self.length}>"
+
     @property
     def hash(self) -> bytes:
         """The SHA-1 its content must have: 20 bytes; empty in a torrent of v2 alone."""

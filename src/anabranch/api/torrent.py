@@ -225,7 +225,10 @@ class Torrent:
             allow_upload(self._core.engine, self._state, allowed)
 
     def set_max_connections(self, most: int) -> None:
-        """Change how many connections it may have; with fewer than now the least useful end. 0 keeps it to itself."""
+        """Change how many connections it may have; with fewer than now the least useful end. 0 keeps it to itself.
+
+        Less than 0 is 0.
+        """
         with self._core.turn:
             set_max_connections(self._core.engine, self._state, most)
 

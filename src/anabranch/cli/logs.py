@@ -28,8 +28,8 @@ def start(level: str) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
         root.addHandler(handler)
     root.setLevel(level.upper())
-    if level == "warning":  # a failing torrent is told in our own words
-        logging.getLogger(_EVENTS).setLevel(logging.ERROR)
+    # A failing torrent is told in our own words; who asks for more than warnings sees every event.
+    logging.getLogger(_EVENTS).setLevel(logging.ERROR if level == "warning" else logging.NOTSET)
 
 
 def through(sink: Callable[[str], None] | None) -> None:

@@ -106,8 +106,8 @@ def take_over(torrent: TorrentState, saved: SavedTorrent, sessions: SessionStore
         kept = resting.kept_by(sessions, key, torrent.metainfo.info)
         torrent.metainfo = torrent.metainfo.resting_on(kept)
         resting.saved(torrent, kept)
-    torrent.policy.download = saved.downloading_allowed
-    torrent.policy.upload = saved.uploading_allowed
+    torrent.policy.download &= saved.downloading_allowed  # who adds it now may forbid more, as long as it is here
+    torrent.policy.upload &= saved.uploading_allowed
     torrent.totals.uploaded = saved.uploaded
     torrent.totals.downloaded = saved.downloaded
     torrent.totals.before = saved.downloaded, saved.uploaded

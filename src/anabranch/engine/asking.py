@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from anabranch.model import BLOCK_SIZE
+from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.picker import PieceProgress, Run
 from anabranch.wire import ExpectedRun
 
 from .buffers import Buffer
-from .choosing import pieces_for
+from .choosing import fitting, pieces_for
 from .engine import Engine
 from .fast import best_for
 from .stage import Live
@@ -31,6 +31,8 @@ _STALLED = 1.0  # seconds without gain after which a piece is copied although th
 _PAUSING = 0.25  # seconds without gain after which a piece is copied in the end game: most are through by then
 _HURRY = 0.5  # seconds without gain after which the piece is copied that a reader waits for
 _BORED = 0.5  # seconds after which an idle peer is asked for copies of whatever is left
+_IN_LINE = 8  # blocks; nothing has stalled before the time in which the idle peer delivers so many, but for
+_LONGEST = 5.0  # seconds
 
 
 class Aside:
@@ -98,7 +100,7 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
     if room > 0 and not choking and _NEARLY_IDLE * talk.outstanding <= size:
         if short:
             room = _ask_begun(engine, peer, room, now)
-        elif not anything_free(torrent):
+        elif not _spreading(torrent) and not anything_free(torrent):
             room = _take_over(engine, peer, room, now)
     if room == before and not talk.outstanding and not choking:
         _ask_idle_peer(engine, peer, min(room, END_GAME_RUN), now)
@@ -111,6 +113,12 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
         engine.due.touched.add(peer)
 
 
+def ask_again(engine: Engine, peer: Peer, now: float) -> None:
+    """Ask one that was to be looked at later, unless it has left since: a connection that is gone answers nothing."""
+    if peer.torrent.swarm.peers.get(peer.address) is peer:
+        ask(engine, peer, now)
+
+
 def ask_everybody(engine: Engine, torrent: TorrentState, now: float) -> None:
     """Something changed for all peers: look at the interest in each, and fill the windows."""
     for peer in torrent.swarm.peers.values():
@@ -119,8 +127,11 @@ def ask_everybody(engine: Engine, torrent: TorrentState, now: float) -> None:
 
 
 def ask_idle(engine: Engine, torrent: TorrentState, now: float) -> None:
-    """Blocks became free: those that have nothing to do look at them, who keep us waiting last."""
-    for peer in sorted(torrent.swarm.peers.values(), key=lambda peer: peer.flow.snubbed):
+    """Blocks became free: those that have nothing to do look at them, who keep us waiting last.
+
+    Who was asked longest ago comes first: else some who never answer would pass the last blocks round among them.
+    """
+    for peer in sorted(torrent.swarm.peers.values(), key=lambda peer: (peer.flow.snubbed, peer.flow.asked_at)):
         if not peer.talk.outstanding:
             show_interest(engine, peer)
             ask(engine, peer, now)
@@ -202,9 +213,20 @@ def _ask_piece(engine: Engine, peer: Peer, piece: int, room: int, now: float) ->
 
 
 def anything_free(torrent: TorrentState) -> bool:
-    """Whether any block may be asked for the first time, of whomever."""
+    """Whether any block may be asked for the first time, of whomever: what nobody has, or has no room, is not free."""
+    table = torrent.pieces
+    if table.ordering.shared is not None:
+        return any(True for _ in fitting(torrent, None))
+    standings = (bucket.standing for bucket in table.order.buckets())
+    return any(one.availability + table.seeds > 0 or one.priority >= Priority.READAHEAD for one in standings)
+
+
+def _spreading(torrent: TorrentState) -> bool:
+    """Whether more pieces are to come than are under way, be it that nobody has them yet: blocks change hands later."""
     askable = torrent.pieces.askable
-    return askable is not None and bool(askable.any())
+    if torrent.pieces.ordering.shared is not None or askable is None:
+        return False
+    return bool(askable.count() > len(torrent.pieces.begun))
 
 
 def _hurry(engine: Engine, peer: Peer, room: int, now: float) -> int:
@@ -215,7 +237,7 @@ def _hurry(engine: Engine, peer: Peer, room: int, now: float) -> int:
     torrent, flow = peer.torrent, peer.flow
     if not flow.last_block or flow.snubbed:
         return room
-    for _, piece in torrent.worth.readers.values():
+    for piece in torrent.worth.awaited:
         progress = torrent.pieces.begun.get(piece)
         if progress is None or progress.last_gain > now - _HURRY or not (peer.has_all or peer.has[piece]):
             continue
@@ -226,8 +248,8 @@ def _hurry(engine: Engine, peer: Peer, room: int, now: float) -> int:
 
 def _ask_begun(engine: Engine, peer: Peer, room: int, now: float) -> int:
     """There is no memory for another piece: go on with those that have some. Answers the room left."""
-    begun = peer.torrent.pieces.begun
-    for piece in [piece for piece, progress in islice(begun.items(), _AT_ONCE) if progress.has_free]:
+    table = peer.torrent.pieces
+    for piece in [piece for piece in islice(table.begun, _AT_ONCE) if table.requestable(piece)]:
         if room > 0 and (peer.has_all or peer.has[piece]):
             room, _ = _ask_piece(engine, peer, piece, room, now)
     return room
@@ -253,13 +275,16 @@ def _ask_idle_peer(engine: Engine, peer: Peer, room: int, now: float) -> None:
     """There is nothing new to ask this peer for: see whether it can help out those who keep us waiting.
 
     While others can still be asked for something new, only what has stalled is asked for again. In the end game it is
-    what pauses, and after a while everything: a slow peer that dribbles on must not hold up the last piece.
+    what pauses, and after a while everything: a slow peer that dribbles on must not hold up the last piece. Where all
+    lines are slow, blocks wait in line for seconds without having stalled: the peer's own pace tells how long.
     """
     flow, torrent = peer.flow, peer.torrent
     if flow.idle_since is None:
         flow.idle_since = now
+    pace = peer.window.pace(now)
+    patience = min(_IN_LINE / pace, _LONGEST) if pace else 0.0
     if anything_free(torrent):
-        before = now - _STALLED
+        before = now - max(_STALLED, patience)
     elif now - flow.idle_since < _BORED:
         before = now - _PAUSING
     else:
@@ -276,14 +301,15 @@ def _ask_copies(engine: Engine, peer: Peer, room: int, before: float) -> bool:
     for piece, progress in torrent.pieces.begun.items():
         if room <= 0:
             return False
-        if not (peer.has_all or peer.has[piece]):
+        if not (peer.has_all or peer.has[piece]) or not torrent.pieces.worth[piece]:
             continue
         if progress.last_gain > before:
             later = True
             continue
         copied = _copy(peer, progress, room)
         if proven and not copied and _call_off_unproven(engine, torrent, piece):
-            room = _ask_piece(engine, peer, piece, room, engine.clock())[0]
+            copied = room - _ask_piece(engine, peer, piece, room, engine.clock())[0]
+            copied = copied or _copy(peer, progress, room)
         room -= copied
     return later and not peer.talk.outstanding
 
@@ -300,9 +326,14 @@ def _copy(peer: Peer, progress: PieceProgress, room: int) -> int:
 
 
 def _call_off_unproven(engine: Engine, torrent: TorrentState, piece: int) -> bool:
-    """Those who have delivered nothing yet must not, of a piece that has stalled, keep out one who has.
+    """Those who have delivered nothing yet, or nothing for long, must not keep out one who has of a stalled piece.
 
     Tells whether they were asked for anything of it.
     """
-    unproven = [peer for peer in torrent.swarm.peers.values() if peer.talk.outstanding and not peer.flow.last_block]
+    before = engine.clock() - _STALLED  # who was asked a moment ago may be about to answer
+    unproven = [
+        peer
+        for peer in torrent.swarm.peers.values()
+        if peer.talk.outstanding and (peer.flow.snubbed or (not peer.flow.last_block and peer.flow.asked_at < before))
+    ]
     return sum(take_back(engine, peer, piece) for peer in unproven) > 0

@@ -100,8 +100,10 @@ class Candidates:
                 known.sources.add(source)
                 self._worst_known = False
             if source == "user" and not known.engaged:
-                known.failures, known.not_before, known.ticket = 0, 0.0, 0
-                self._fresh.append(known)
+                known.failures, known.not_before = 0, 0.0
+                if known.ticket:  # else it waits to be sorted in already: some give the same ones every few seconds
+                    known.ticket = 0
+                    self._fresh.append(known)
             return False
         candidate = Candidate(address, {source})
         metrics = self.metrics

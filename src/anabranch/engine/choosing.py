@@ -5,13 +5,10 @@ Network thread, within a turn. How many blocks of them, and where these are to l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bitarray import bitarray
 
-from anabranch.picker import SharedOrder
-
-from .pieces import PieceTable
 from .state import Peer, TorrentState
 
 
@@ -20,8 +17,7 @@ def pieces_for(torrent: TorrentState, peer: Peer, room: int) -> list[int]:
     table = torrent.pieces
     begun, geometry = table.begun, table.geometry
     has = None if peer.has_all else peer.has
-    shared = table.ordering.shared
-    pieces = table.order.scan(has) if shared is None else _within(torrent, table, shared, has)
+    pieces = table.order.scan(has) if table.ordering.shared is None else fitting(torrent, has)
     found: list[int] = []
     for piece in pieces:
         found.append(piece)
@@ -32,10 +28,23 @@ def pieces_for(torrent: TorrentState, peer: Peer, room: int) -> list[int]:
     return found
 
 
-def _within(torrent: TorrentState, table: PieceTable, shared: SharedOrder, has: bitarray | None) -> Iterator[int]:
-    """What may be asked for of a torrent that shares its space with others: what there is room for."""
-    askable = table.askable
-    if askable is None:
+def may_be_asked(torrent: TorrentState, pieces: Iterable[int]) -> list[int]:
+    """Those of the pieces of which something may be asked for, and for which there is room."""
+    table, shared = torrent.pieces, torrent.pieces.ordering.shared
+    found = [piece for piece in pieces if table.requestable(piece)]
+    if shared is None or not found:
+        return found
+    fits = list(shared.within(torrent.info_hash))
+    return [piece for piece in found if any(fit[piece] for fit in fits)]
+
+
+def fitting(torrent: TorrentState, has: bitarray | None) -> Iterator[int]:
+    """What may be asked for of a torrent that shares its space with others: what there is room for, best first.
+
+    Only what is in *has*, if that is given. The order must not change while this is read.
+    """
+    askable, shared = torrent.pieces.askable, torrent.pieces.ordering.shared
+    if askable is None or shared is None:
         return
     if has is not None:
         askable = askable & has

@@ -23,6 +23,7 @@ _FIRST_NUMBER = 100  # the engine's own numbers are below
 _MOST_WAITING = 64  # messages of one peer that its handler has not seen
 _MOST_WAITING_BYTES = 1024 * 1024  # the same in bytes
 _MOST_WAITING_IN_ALL = 16 * 1024 * 1024  # bytes, of all peers
+_MOST_MESSAGES_IN_ALL = 1024  # messages of all peers: each keeps its peer in memory, though that has left
 _MOST_UNSENT = 1024 * 1024  # bytes that wait for one peer
 _AT_ONCE = 256  # peers that are told of a change in one turn; each costs some 40 us
 
@@ -55,6 +56,8 @@ def unregister_extension(engine: Engine, name: str, handler: Handler) -> None:
 
 def check_name(name: str) -> None:
     """Raise InputRefused for a name that users' extensions may not have."""
+    if not isinstance(name, str):
+        raise InputRefused(f"an extension's name is text: {name!r}")
     if name in OUR_OWN:
         raise InputRefused(f"extension {name!r} is the engine's own")
     if not 1 <= len(name.encode(errors="replace")) <= _LONGEST_NAME or not name.isprintable():
@@ -108,6 +111,7 @@ def heard(engine: Engine, peer: Peer, name: str, payload: bytes) -> None:
         reason = "too long"
     elif (
         extensions.waiting[peer] >= _MOST_WAITING
+        or extensions.messages_in_all >= _MOST_MESSAGES_IN_ALL
         or extensions.waiting_bytes[peer] + len(payload) > _MOST_WAITING_BYTES
         or extensions.waiting_in_all + len(payload) > _MOST_WAITING_IN_ALL
     ):
@@ -119,6 +123,7 @@ def heard(engine: Engine, peer: Peer, name: str, payload: bytes) -> None:
     extensions.waiting[peer] += 1
     extensions.waiting_bytes[peer] += len(payload)
     extensions.waiting_in_all += len(payload)
+    extensions.messages_in_all += 1
     message = (handler, peer, payload)
     engine.turn.outbox("heard extension", message, extensions.call, _hand_over, engine, *message)
 
@@ -133,6 +138,7 @@ def _hand_over(engine: Engine, handler: Handler, peer: Peer, payload: bytes) -> 
             extensions.waiting[peer] -= 1
             extensions.waiting_bytes[peer] -= len(payload)
             extensions.waiting_in_all -= len(payload)
+            extensions.messages_in_all -= 1
             if not extensions.waiting[peer]:
                 del extensions.waiting[peer], extensions.waiting_bytes[peer]
 

@@ -2,7 +2,7 @@
 
 Source: BEP 6 ("allowed fast", "suggest piece"). Network thread, within a turn. A peer that has next to nothing has
 nothing to trade, so a few pieces are its to have at once. They are always the same for its neighbourhood, so that
-coming back, or from next door, brings no others; and each is given once.
+coming back, or from next door, brings no others; and each is given once to an address, over however many connections.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from ipaddress import ip_address
 from itertools import chain
 
 from anabranch.model import Priority
+from anabranch.net import neighbourhood
 from anabranch.wire import RequestRun
 
-from .choosing import pieces_for
+from .choosing import may_be_asked, pieces_for
 from .engine import Engine
 from .stage import Live
 from .state import Peer
 
 SET_SIZE = 10  # pieces, as BEP 6 proposes
-MOST_GIVEN = 8 * 1024 * 1024  # bytes that a peer has for nothing; at least one piece
+MOST_GIVEN = 8 * 1024 * 1024  # bytes that an address has for nothing; at least one piece
+REMEMBERED = 1024  # addresses of a torrent that were given something; the latest
 _V6_NETWORK = 6  # bytes, a /48: what one customer is given at most. BEP 6 knows IPv4 only, where it takes the /24
 
 
@@ -54,12 +56,24 @@ def offer(engine: Engine, peer: Peer) -> None:
     if peer.serving.shown is not None:  # it is super-seeded (BEP 16), and must not know what we have
         return
     geometry = table.geometry
+    allowed = peer.serving.allowed = _given(peer)
     size = min(SET_SIZE, max(1, MOST_GIVEN // geometry.piece_length))
+    suggestions = peer.torrent.swarm.suggestions
     for piece in canonical_set(peer.address.host, bytes(peer.torrent.info_hash), geometry.piece_count, size):
-        if table.complete[piece] and not peer.has[piece]:
-            peer.serving.allowed[piece] = geometry.blocks_of(piece)
+        if suggestions is not None and table.availability[piece] + table.seeds <= 0:
+            continue  # nobody else has it, and those that we serve are to: the same for many would be sent many times
+        if table.complete[piece] and not peer.has[piece] and allowed.setdefault(piece, geometry.blocks_of(piece)):
             peer.talk.allowed_fast(piece)
             engine.due.touched.add(peer)
+
+
+def _given(peer: Peer) -> dict[int, int]:
+    """What is left of what the peer's address is given, of all its connections together."""
+    given, place = peer.torrent.swarm.given, neighbourhood(peer.address.host)
+    left = given[place] = given.pop(place, {})
+    if len(given) > REMEMBERED:
+        del given[next(iter(given))]
+    return left
 
 
 def grants(engine: Engine, peer: Peer, run: RequestRun) -> bool:
@@ -83,7 +97,7 @@ def best_for(peer: Peer, room: int, now: float) -> list[int]:
     torrent, advice = peer.torrent, peer.profile.advice
     table, has = torrent.pieces, peer.has
     if peer.talk.peer_choking:
-        allowed = [piece for piece in advice.allowed if has[piece] and table.requestable(piece)]
+        allowed = may_be_asked(torrent, [piece for piece in advice.allowed if has[piece]])
         return sorted(allowed, key=lambda piece: table.standing(piece).key)
     advice.forgive(now)
     refused = advice.refused
@@ -91,11 +105,8 @@ def best_for(peer: Peer, room: int, now: float) -> list[int]:
     if advice.suggested:
         for piece in [piece for piece in advice.suggested if table.complete[piece]]:
             del advice.suggested[piece]
-        suggested = [
-            piece
-            for piece in advice.suggested
-            if has[piece] and table.worth[piece] < Priority.READAHEAD and table.requestable(piece)
-        ]
+        suggested = [piece for piece in advice.suggested if has[piece] and table.worth[piece] < Priority.READAHEAD]
+        suggested = may_be_asked(torrent, suggested)
         found = list(dict.fromkeys(sorted(chain(suggested, found), key=lambda piece: -table.worth[piece])))
     if refused:
         found.sort(key=lambda piece: piece in refused)

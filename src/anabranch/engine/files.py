@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Protocol
 
 from anabranch.model import Geometry, Priority
@@ -44,6 +45,8 @@ class Worth:
         self.of_piece: dict[int, Priority] = {}
         self.sweeps: deque[range] = deque()  # pieces that the request order has yet to follow
         self.readers: dict[object, tuple[range, int]] = {}  # reader -> (its pieces, the piece it waits for or -1)
+        self.awaited: dict[int, int] = {}  # piece -> readers that wait for it
+        self.windows: dict[int, int] = {}  # piece -> readers whose window it is in
         self.when_known = False  # all that the torrent's link names is wanted, as soon as there are files
 
     def files_of(self, piece: int) -> Iterator[int]:
@@ -62,12 +65,34 @@ class Worth:
         worth = self.of_piece.get(piece, Priority.NONE)
         for index in self.files_of(piece):
             worth = max(worth, self.of_file[index])
-        for window, current in self.readers.values():
-            if piece == current:
-                return Priority.NOW
-            if piece in window:
-                worth = max(worth, Priority.READAHEAD)
-        return worth
+        if piece in self.awaited:
+            return Priority.NOW
+        return max(worth, Priority.READAHEAD) if piece in self.windows else worth
+
+    def read(self, reader: object, window: range, current: int) -> set[int]:
+        """A reader wants *window*, and waits for *current* (-1 for none). Answers whose worth that may change.
+
+        O(what changes), however many readers there are.
+        """
+        before, waited_for = self.readers.pop(reader, (range(0), -1))
+        if window:
+            self.readers[reader] = (window, current)
+        else:
+            current = -1
+        changed: set[int] = set()
+        for count, step, pieces in (
+            (self.windows, 1, _beyond(window, before)),
+            (self.windows, -1, _beyond(before, window)),
+            (self.awaited, 1, [current] if current >= 0 else []),
+            (self.awaited, -1, [waited_for] if waited_for >= 0 else []),
+        ):
+            for piece in pieces:
+                changed.add(piece)
+                if now := count.get(piece, 0) + step:
+                    count[piece] = now
+                else:
+                    del count[piece]
+        return changed
 
     def of_all(self, of_file: Sequence[Priority]) -> bytearray:
         """What every piece would be worth with these priorities of files. O(files + pieces); needs no turn."""
@@ -85,3 +110,13 @@ class Worth:
     def selected(self) -> list[bool]:
         """Which files are wanted at all, for the storage."""
         return list(map(bool, self.of_file))
+
+
+def _beyond(pieces: range, others: range) -> Iterator[int]:
+    """Those of the pieces that are not among the others. O(what there is to tell)."""
+    if not others:
+        return iter(pieces)
+    return chain(
+        range(pieces.start, min(pieces.stop, others.start)),
+        range(max(pieces.start, others.stop), pieces.stop),
+    )

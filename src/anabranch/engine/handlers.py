@@ -29,6 +29,7 @@ class Extensions:
         handlers: Who takes them; of a name that is in `numbers` only, nobody does any more.
         waiting, waiting_bytes: Messages that handlers have not seen, of each peer.
         waiting_in_all: Bytes of them, of all peers.
+        messages_in_all: Their number.
         unsent: Bytes that are on their way to the connection of each peer.
     """
 
@@ -38,6 +39,7 @@ class Extensions:
     waiting: Amounts[Peer] = field(default_factory=Amounts)
     waiting_bytes: Amounts[Peer] = field(default_factory=Amounts)
     waiting_in_all: int = 0
+    messages_in_all: int = 0
     unsent: Amounts[Peer] = field(default_factory=Amounts)
 
     @property

@@ -8,9 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anabranch.model import Address, InfoHash, PeerFault, no_pieces
+from anabranch.net import network
 from anabranch.wire import ByteTransform, Handshake
 
-from . import availability, events, exchanging, learning, resting, super_seeding, throttling, unchoking, wanting
+from . import (
+    availability,
+    events,
+    exchanging,
+    learning,
+    resting,
+    suggesting,
+    super_seeding,
+    throttling,
+    unchoking,
+    wanting,
+)
 from .asking import ask_everybody, ask_idle, give_back
 from .candidates import Candidate
 from .chatter import UNKNOWN_PIECES, Chatter
@@ -23,6 +35,8 @@ from .stage import Learning, Live
 from .state import Flow, Link, Peer, Profile, TorrentState
 from .worst import GRACE, Newcomer, busy, gives_way
 
+_LOOK_EVERY = 1.0  # seconds for which it is remembered what was found for a caller where all places are taken
+_MOST_LOOKED_AT = 5000  # peers in that time, for callers of all networks: some 10 us each
 USELESS_FOR = 60.0  # seconds in which neither of two has any use for the other, after which they part
 
 
@@ -54,7 +68,7 @@ def refuse(engine: Engine, torrent: TorrentState | None, address: Address, *, di
     there = torrent.swarm.peers.get(address)
     if there is not None:
         return "" if there.link.ended() else "connected already"
-    if is_full(torrent) and leaves_for(engine, torrent, address.host, dialed=dialed) is None:
+    if is_full(torrent) and not _somebody_leaves_for(engine, torrent, address.host, dialed=dialed):
         return "enough connections"
     return ""
 
@@ -68,12 +82,37 @@ def leaves_for(engine: Engine, torrent: TorrentState, host: str, *, dialed: bool
     """Who leaves for a newcomer from that host where there are enough; an empty host is anybody's."""
     if torrent.policy.most_connections <= 0:
         return None
-    for peer in torrent.swarm.peers.values():
-        if peer.address.host == host and peer.link.ended():
-            return peer  # and perhaps comes anew
+    returning = _returning(torrent, host)
+    if returning is not None:
+        return returning
     chosen = dialed and bool(torrent.pieces.missing_wanted or not torrent.pieces.learned)
     newcomer = Newcomer(host, outgoing=dialed, chosen=chosen)
     return gives_way(torrent.swarm.peers.values(), newcomer, engine.clock(), engine.network.ourselves)
+
+
+def _returning(torrent: TorrentState, host: str) -> Peer | None:
+    """A peer of that host that has hung up, and perhaps comes anew."""
+    for peer in torrent.swarm.peers.values():
+        if peer.address.host == host and peer.link.ended():
+            return peer
+    return None
+
+
+def _somebody_leaves_for(engine: Engine, torrent: TorrentState, host: str, *, dialed: bool) -> bool:
+    """Whether leaves_for() finds anybody. For callers it looks seldom: to knock is cheap, to rank all peers is not."""
+    if dialed or torrent.policy.most_connections <= 0 or _returning(torrent, host) is not None:
+        return leaves_for(engine, torrent, host, dialed=dialed) is not None
+    knocks, now = torrent.swarm.knocks, engine.clock()
+    if now >= knocks.until:
+        knocks.until, knocks.looked_at = now + _LOOK_EVERY, 0
+        knocks.places.clear()
+    place = network(host)
+    if place not in knocks.places:
+        if knocks.looked_at >= _MOST_LOOKED_AT:
+            return False
+        knocks.looked_at += len(torrent.swarm.peers)
+        knocks.places[place] = leaves_for(engine, torrent, host, dialed=False) is not None
+    return knocks.places[place]
 
 
 def our_greeting(engine: Engine, torrent: TorrentState, name: InfoHash) -> tuple[Handshake, frozenset[InfoHash]]:
@@ -115,8 +154,10 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
         _replace(engine, double, "connected twice")
     elif is_full(torrent):
         worst = leaves_for(engine, torrent, address.host, dialed=outgoing)
-        if worst is not None:
-            _replace(engine, worst, "others wait to be let in")
+        if worst is None:  # any more
+            torrent.swarm.knocks.places[network(address.host)] = False
+            raise PeerFault("enough connections")
+        _replace(engine, worst, "others wait to be let in")
     now = engine.clock()
     table = torrent.pieces
     geometry = table.geometry if table.learned else None
@@ -215,6 +256,7 @@ def leave(engine: Engine, peer: Peer, reason: str) -> None:
     peer.talk.discard()
     availability.forget(engine, peer)
     super_seeding.left(peer)
+    suggesting.left(peer)
     throttling.left(peer)
     engine.turn.stop_sliced("tell pieces", peer)
     if swarm.optimistic is peer:

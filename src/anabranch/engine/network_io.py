@@ -166,7 +166,7 @@ class NetworkThread:
         due = self.engine.due
         idle, due.idle = due.idle, set()
         for peer in idle:
-            self.run(asking.ask, self.engine, peer, self.clock())
+            self.run(asking.ask_again, self.engine, peer, self.clock())
 
     def add_reader(self, sock: socket.socket, act: Callable[[], None]) -> None:
         """See Host."""
@@ -283,7 +283,7 @@ class NetworkThread:
     def _tick_all(self) -> None:
         engine, now = self.engine, self.clock()
         for torrent in list(engine.due.lively):
-            self.run(ticking.tick, engine, torrent, now)
+            self._run_guarded(ticking.tick, (engine, torrent, now))
         for link in list(self._links):
             link.tick(now)
         if now >= self._save_at:

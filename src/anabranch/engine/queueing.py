@@ -9,7 +9,7 @@ from collections import deque
 
 from anabranch.wire import CancelRun, RequestRun
 
-from . import fast
+from . import fast, suggesting
 from .engine import Engine
 from .metrics import CANCELS_UNKNOWN, QUEUE_FULL
 from .stage import Live
@@ -35,6 +35,7 @@ def enqueue(engine: Engine, peer: Peer, run: RequestRun) -> None:
         if (metrics := engine.metrics) is not None:
             metrics.refused(peer, run.piece)
         return
+    suggesting.asked(engine, peer, run)
     queue = peer.serving
     queue.queue.append(run)
     queue.blocks += -(-run.length // run.block)

@@ -76,7 +76,8 @@ class Place:
             self._runner.engine.network.post(self._poke)
 
     def _poke(self) -> None:
-        """The turn this runs in has heeded its notes."""
+        """The turn this runs in has heeded its notes; perhaps another one had before, without knowing of this."""
+        self._poked = False
 
     def _heed(self) -> None:
         self._poked = False
@@ -171,6 +172,8 @@ def read_found(runner: Runner, torrent: TorrentState, found: Availability, offse
         try:
             storage.piece(piece).readinto(begin, room[:length])
         except StorageFailed:
+            if isinstance(torrent.stage, Closing | Dropped):
+                raise Closed("the torrent was dropped") from None
             if not done and (not found.verified or still_there(runner, torrent, piece)):
                 raise
             return done

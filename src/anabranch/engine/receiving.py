@@ -57,10 +57,16 @@ def take(engine: Engine, peer: Peer, events: Sequence[Event], now: float) -> Non
     """
     if (metrics := engine.metrics) is not None:
         metrics.heard(peer, events)
+    fault: PeerFault | None = None
     for event in events:
         act = _ACTS.get(type(event))
-        if act is not None:
-            act(engine, peer, event, now)
+        if act is not None and (fault is None or isinstance(event, _ENDS_A_DEBT)):
+            try:
+                act(engine, peer, event, now)
+            except PeerFault as found:  # what it owes no more is booked nevertheless: nobody else knows of it
+                fault = fault or found
+    if fault is not None:
+        raise fault
     if may_ask(peer):
         ask(engine, peer, now)
         if peer.talk.pending:
@@ -172,7 +178,11 @@ def _choked(engine: Engine, peer: Peer, event: Choked, now: float) -> None:
 
 
 def _unchoked(engine: Engine, peer: Peer, event: Unchoke, now: float) -> None:
-    peer.flow.asked_at = now
+    flow = peer.flow
+    if not peer.talk.outstanding:
+        flow.asked_at = now
+    elif flow.last_block >= flow.excused_at:  # it could not answer meanwhile; once, or choking would do for an answer
+        flow.asked_at = flow.excused_at = now
     peer.profile.advice.refused.clear()
     peer.window.idle(now)
     show_interest(engine, peer)
@@ -208,7 +218,8 @@ def _suggested(engine: Engine, peer: Peer, event: Suggest, now: float) -> None:
 
 def _allowed(engine: Engine, peer: Peer, event: AllowedFast, now: float) -> None:
     peer.profile.advice.allow(event.piece)
-    show_interest(engine, peer)
+    if not peer.talk.am_interested:
+        show_interest(engine, peer)
 
 
 def _have(engine: Engine, peer: Peer, event: Have, now: float) -> None:
@@ -224,12 +235,8 @@ def _dont_have(engine: Engine, peer: Peer, event: DontHave, now: float) -> None:
     availability.one_less(engine, peer, event.piece)
 
 
-def _interested(engine: Engine, peer: Peer, event: Interested, now: float) -> None:
-    unchoking.at_once(engine, peer, now)
-
-
-def _not_interested(engine: Engine, peer: Peer, event: NotInterested, now: float) -> None:
-    unchoking.slot_freed(engine, peer, now)
+def _interest(engine: Engine, peer: Peer, event: Interested | NotInterested, now: float) -> None:
+    engine.turn.defer("interest", peer, unchoking.look_at_interest, engine, peer, now)  # once, however often it wavers
 
 
 def _request(engine: Engine, peer: Peer, event: RequestRun, now: float) -> None:
@@ -246,7 +253,8 @@ def _introduced(engine: Engine, peer: Peer, event: ExtendedHandshake, now: float
     profile = peer.profile
     if (event.version and event.version != profile.client) or event.ids.keys() != profile.extensions:
         profile.client, profile.extensions = event.version or profile.client, frozenset(event.ids)
-        engine.tell(PeerIntroduced(peer.torrent.info_hash, peer.address, profile.client, profile.extensions))
+        told = PeerIntroduced(peer.torrent.info_hash, peer.address, profile.client, profile.extensions)
+        engine.tell(told, key=("introduced", told.torrent, told.peer))
     learning.offered(engine, peer, now)
     if event.yourip:
         engine.network.ourselves.told(event.yourip, by=peer.address.host)
@@ -273,6 +281,8 @@ def _hashes(engine: Engine, peer: Peer, event: Hashes, now: float) -> None:
     learning.go_on(engine, peer.torrent)
 
 
+_ENDS_A_DEBT = (BlocksLanded, Rejected, Choked)
+
 _ACTS: Mapping[type[Event], Callable[[Engine, Peer, Any, float], None]] = {
     BlocksLanded: _blocks,
     CancelledBlock: _unwanted,
@@ -287,8 +297,8 @@ _ACTS: Mapping[type[Event], Callable[[Engine, Peer, Any, float], None]] = {
     Suggest: _suggested,
     AllowedFast: _allowed,
     DontHave: _dont_have,
-    Interested: _interested,
-    NotInterested: _not_interested,
+    Interested: _interest,
+    NotInterested: _interest,
     RequestRun: _request,
     CancelRun: _cancel,
     ExtendedHandshake: _introduced,

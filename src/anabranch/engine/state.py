@@ -67,6 +67,7 @@ class Flow:
     up: RateMeter = field(default_factory=RateMeter)
     last_block: float = 0.0  # when a block we could use arrived
     asked_at: float = 0.0  # when it last had reason to answer: asked while nothing was outstanding, or it unchoked us
+    excused_at: float = -1.0  # when it last had more time for what it owed, as it had choked us meanwhile
     unchoked_at: float = float("-inf")  # when it last was not choked, as far as the rounds of choking saw it
     up_at_round: int = 0  # bytes it had from us when the slots were last given
     down_at_round: int = 0  # bytes we had from it
@@ -87,7 +88,7 @@ class Serving:
     reading: bool = False  # a worker reads for it
     searched: int = 0  # runs looked at for cancels
     searched_since: float = 0.0  # when the count began
-    allowed: dict[int, int] = field(default_factory=dict)  # piece -> blocks that it may have while we choke it
+    allowed: dict[int, int] = field(default_factory=dict)  # piece -> blocks that its address may have while choked
     on_credit: bool = False  # it has no slot, and is served while it gives us as much
     throttle: Bucket | None = None  # its address took more than its share; None: it is served as fast as it takes
     shown: bitarray | None = None  # the only pieces that it may have, as it knows of no others; None: all that we have
@@ -149,6 +150,7 @@ class Offer:
     piece: int
     made_at: float
     known: bool  # others had it before
+    elsewhere: int  # pieces that the peer had by then, and was not shown
 
 
 @dataclass(slots=True)
@@ -158,6 +160,23 @@ class Offers:
     fresh: bitarray  # pieces that nobody was shown, or is known to have
     open: dict[Peer, Offer] = field(default_factory=dict)  # to be spread; of each peer the last
     of_piece: dict[int, set[Peer]] = field(default_factory=dict)  # who was shown it last
+
+
+@dataclass(slots=True)
+class Knocks:
+    """What was found lately for callers that knock where all places are taken."""
+
+    until: float = 0.0  # is forgotten then
+    looked_at: int = 0  # peers
+    places: dict[str, bool] = field(default_factory=dict)  # network -> whether somebody would leave for its callers
+
+
+@dataclass(slots=True)
+class Suggestions:
+    """What is suggested to whom while we seed."""
+
+    fresh: bitarray  # pieces that nobody was suggested or asked us for, or was seen to have
+    open: dict[Peer, set[int]] = field(default_factory=dict)  # what a peer was suggested and did not ask for yet
 
 
 @dataclass(slots=True)
@@ -174,6 +193,9 @@ class Swarm:
     trackers: list[Tiers] = field(default_factory=list)  # one for each of the torrent's names
     takers: dict[str, Taker] = field(default_factory=dict)  # what addresses took, the latest that left last
     offers: Offers | None = None  # what is shown to whom while super-seeding
+    suggestions: Suggestions | None = None  # what is suggested to whom; None until anybody is
+    given: dict[str, dict[int, int]] = field(default_factory=dict)  # address -> see Serving.allowed
+    knocks: Knocks = field(default_factory=Knocks)
 
 
 @dataclass(slots=True)

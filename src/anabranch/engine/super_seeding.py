@@ -7,7 +7,8 @@ is shown the rarest that it lacks now and then.
 
 Only newcomers are treated so, and only while everything is here; who was told what we have, knows it. A peer that is
 alone has nobody to pass anything on to, one that waits in vain for others to want its piece gets the next one after
-some time, and one that does not want what it was shown at once. Network thread, within a turn.
+some time, and one that does not want what it was shown at once. What others say that they have is believed as far as
+a peer that is shown pieces gets any from elsewhere. Network thread, within a turn.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from .state import Offer, Offers, Peer, TorrentState
 
 PATIENCE = 30.0  # seconds that others have to get what a peer was shown, before it is shown more
 UNWANTED_AFTER = 3.0  # seconds in which a peer becomes interested in what it was shown, if it wants it
-REST = 10.0  # seconds between pieces that others have or were shown, too
+REST = 10.0  # seconds between pieces that others have or were shown, too, for a peer that others give to
+HUNGRY_REST = 1.0  # the same for one that gets nothing from them: they may only say that they have it
 _SILENT_FOR = 2.0  # seconds after which a peer that says nothing of its pieces has none
 _COMPARED = 64  # pieces of which the rarest is taken, where all have been shown
 
@@ -130,9 +132,10 @@ def _show_next(engine: Engine, offers: Offers, peer: Peer, shown: bitarray, now:
     fresh = lacking & offers.fresh
     first = engine.draw(len(lacking))
     last = offers.open.get(peer)
+    elsewhere = int((peer.has & ~shown).count())
     if fresh.any():
         piece = next(_from(fresh, first))
-    elif last is not None and now < last.made_at + REST:
+    elif last is not None and now < last.made_at + (REST if elsewhere > last.elsewhere else HUNGRY_REST):
         return
     else:
 
@@ -144,7 +147,7 @@ def _show_next(engine: Engine, offers: Offers, peer: Peer, shown: bitarray, now:
             return
         piece = min(some, key=rarity)
     _close(offers, peer)
-    offers.open[peer] = Offer(piece, now, known=_copies(torrent, piece) > 0)
+    offers.open[peer] = Offer(piece, now, _copies(torrent, piece) > 0, elsewhere)
     offers.of_piece.setdefault(piece, set()).add(peer)
     offers.fresh[piece] = False
     shown[piece] = True

@@ -57,8 +57,9 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
             resting.wake(engine, torrent, lambda: None)
         unchoking.look(engine, torrent, now)
         super_seeding.look(engine, torrent, now)
-        for peer in list(swarm.peers.values()):
-            _look_after(engine, peer, now)
+        idle = [peer for peer in swarm.peers.values() if _look_after(engine, peer, now)]
+        for peer in sorted(idle, key=lambda peer: (peer.flow.snubbed, peer.flow.asked_at)):  # as in ask_idle()
+            _set_to_work(engine, peer, now)
         _write_out_idle(engine, torrent, now)
     elif torrent.holding.buffers:
         _write_out_idle(engine, torrent, now)
@@ -79,21 +80,17 @@ def tick_client(engine: Engine) -> None:
         engine.pool.trim()
 
 
-def _look_after(engine: Engine, peer: Peer, now: float) -> None:
+def _look_after(engine: Engine, peer: Peer, now: float) -> bool:
+    """See whether the peer answers. Tells whether it stays and owes nothing."""
     torrent, flow = peer.torrent, peer.flow
     if of_no_use(engine, peer, now):
         reason = "both have everything" if peer.has_all and torrent.pieces.is_seed else "of no use to each other"
         engine.turn.outbox("close", peer, engine.network.call, peer.link.close, reason)
-        return
+        return False
     if peer.serving.throttle is not None and peer.serving.blocks:
         engine.due.touched.add(peer)
     if not peer.talk.outstanding:
-        show_interest(engine, peer)
-        if torrent.pieces.missing_wanted:
-            ask(engine, peer, now)
-        if not peer.talk.outstanding:
-            flow.snubbed = False  # it owes nothing any more
-        return
+        return True
     silent = now - max(flow.last_block, flow.asked_at)
     if silent > ZOMBIE_AFTER:
         engine.turn.outbox(
@@ -104,6 +101,16 @@ def _look_after(engine: Engine, peer: Peer, now: float) -> None:
         peer.window.shrink()
         take_back_all(engine, peer)
         engine.turn.defer("ask idle", torrent, ask_idle, engine, torrent, now)
+    return False
+
+
+def _set_to_work(engine: Engine, peer: Peer, now: float) -> None:
+    """Ask a peer that owes nothing."""
+    show_interest(engine, peer)
+    if peer.torrent.pieces.missing_wanted:
+        ask(engine, peer, now)
+    if not peer.talk.outstanding:
+        peer.flow.snubbed = False  # it owes nothing any more
 
 
 def _write_out_idle(engine: Engine, torrent: TorrentState, now: float) -> None:

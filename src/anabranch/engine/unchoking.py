@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from anabranch.wire import RequestRun
 
-from . import queueing, throttling
+from . import queueing, suggesting, throttling
 from .choking import OPTIMISTIC_EVERY, RECHOKE_EVERY, SLOTS, TURNS, Contender, choose, in_line
 from .engine import Engine
 from .stage import Live
@@ -25,9 +25,17 @@ def may_upload(engine: Engine, torrent: TorrentState) -> bool:
     return engine.config.seed or bool(torrent.pieces.missing_wanted)
 
 
-def at_once(engine: Engine, peer: Peer, now: float) -> None:
-    """A peer became interested: unchoke it now if there is a slot for it, or if it has credit."""
+def look_at_interest(engine: Engine, peer: Peer, now: float) -> None:
+    """A peer became interested: unchoke it now if there is a slot for it, or if it has credit. Or it lost interest.
+
+    Who wants nothing is choked, as by libtorrent 2.x: slots are given to those that want something, and who could go on
+    asking without saying so would be served beside them for ever.
+    """
     torrent = peer.torrent
+    if not peer.talk.peer_interested:
+        slot_freed(engine, peer, now)
+        _choke(engine, peer)
+        return
     if not peer.talk.am_choking or not may_upload(engine, torrent):
         return
     throttling.meet(peer)
@@ -38,7 +46,7 @@ def at_once(engine: Engine, peer: Peer, now: float) -> None:
 
 
 def slot_freed(engine: Engine, peer: Peer, now: float) -> None:
-    """A peer lost interest or left: the next in line need not wait for the round."""
+    """A peer with a slot wants it no more, or left: the next in line need not wait for the round."""
     torrent = peer.torrent
     if not peer.talk.am_choking and not peer.serving.on_credit and len(torrent.swarm.peers) >= SLOTS:
         torrent.swarm.vacancy = True
@@ -164,6 +172,7 @@ def _fill(engine: Engine, torrent: TorrentState, now: float) -> None:
 def _unchoke(engine: Engine, peer: Peer, now: float, *, on_credit: bool = False) -> None:
     peer.serving.on_credit = on_credit
     if peer.talk.am_choking:
+        suggesting.offer(engine, peer)
         peer.talk.unchoke()
         peer.flow.unchoked_at = now
         engine.due.touched.add(peer)

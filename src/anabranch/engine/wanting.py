@@ -7,7 +7,7 @@ over several turns, and the peers are asked by the network thread after each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from operator import index
 
 from anabranch.model import Priority
 from anabranch.storage import Selects
@@ -66,28 +66,12 @@ def choose_pieces(engine: Engine, torrent: TorrentState, pieces: range, priority
 def read_ahead(engine: Engine, torrent: TorrentState, reader: object, window: range, current: int) -> None:
     """A reader moved: it waits for *current* (-1 for none) and will soon want *window*."""
     worth, table = torrent.worth, torrent.pieces
-    before, waited_for = worth.readers.get(reader, (range(0), -1))
-    if window:
-        worth.readers[reader] = (window, current)
-    else:
-        worth.readers.pop(reader, None)
-    ends = {piece for piece in (waited_for, current) if piece >= 0}
     missing = False
-    for piece in chain(_beyond(before, window), _beyond(window, before), ends):
+    for piece in worth.read(reader, window, current):
         if table.set_worth(piece, worth.of(piece)):
             missing = missing or not table.complete[piece]
     if missing and not isinstance(torrent.stage, Closing | Dropped):
         _wake(engine, torrent)
-
-
-def _beyond(pieces: range, others: range) -> Iterator[int]:
-    """Those of the pieces that are not among the others. O(what there is to tell)."""
-    if not others:
-        return iter(pieces)
-    return chain(
-        range(pieces.start, min(pieces.stop, others.start)),
-        range(max(pieces.start, others.stop), pieces.stop),
-    )
 
 
 def weigh(torrent: TorrentState, pieces: Iterable[int]) -> None:
@@ -136,7 +120,7 @@ def allow_upload(engine: Engine, torrent: TorrentState, allowed: bool) -> None:
 def _special(torrent: TorrentState) -> set[int]:
     """Pieces whose worth does not come from files alone."""
     worth = torrent.worth
-    return {*worth.of_piece, *(piece for window, _ in worth.readers.values() for piece in window)}
+    return {*worth.of_piece, *worth.windows}
 
 
 def tell_storage(engine: Engine, torrent: TorrentState) -> None:
@@ -216,11 +200,11 @@ def _wake(engine: Engine, torrent: TorrentState) -> None:
 
 def set_max_connections(engine: Engine, torrent: TorrentState, most: int) -> None:
     """Change how many connections the torrent may have; those of the least use end where there are too many."""
-    torrent.policy.most_connections = most
+    torrent.policy.most_connections = max(index(most), 0)
 
     def apply() -> None:
         peers = worst_first(torrent.swarm.peers.values(), engine.clock(), engine.network.ourselves)
-        for peer in peers[: max(len(peers) - max(torrent.policy.most_connections, 0), 0)]:
+        for peer in peers[: max(len(peers) - torrent.policy.most_connections, 0)]:
             engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "fewer connections are allowed")
 
     engine.turn.outbox("connections allowed", torrent, engine.network.post, apply)

@@ -13,6 +13,7 @@ to others: which of the pieces may be asked for, and how large the space is.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from bitarray import bitarray
@@ -87,9 +88,9 @@ class SharedOrder:
             return
         left = self.room
         if left is None or self._need() <= left:
-            for bucket in asked.order.buckets():
-                if isinstance(bucket, ByIndex):
-                    yield bucket.bits
+            buckets = (bucket for bucket in asked.order.buckets() if isinstance(bucket, ByIndex))
+            for _, bits in sorted((place for one in buckets for place in _places(asked, one)), key=itemgetter(0)):
+                yield bits
             return
         levels = self._levels()
         for rank in sorted(levels):

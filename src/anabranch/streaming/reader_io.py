@@ -27,7 +27,7 @@ _AT_ONCE = 1024 * 1024  # bytes that one read of the disk brings
 
 
 class Reader(io.RawIOBase):
-    """Reads [offset, offset + length) of a torrent.
+    """Reads [offset, offset + length) of a torrent; made by reader() and passive_reader() of Torrent and File.
 
     While downloading is not allowed, or nobody has the data, a read waits; it ends when that changes, when the torrent
     is dropped or its disk fails.
@@ -37,6 +37,9 @@ class Reader(io.RawIOBase):
         torrent: Whose bytes.
         offset, length: The extent, in the torrent.
         passive: Never causes anything to be fetched: it waits for what others want. If nobody does it waits for ever.
+
+    Attributes:
+        responsive: Give blocks as soon as they arrive, before their piece is verified. May be set at any time.
     """
 
     def __init__(self, core: Runner, torrent: TorrentState, offset: int, length: int, *, passive: bool = False) -> None:
@@ -51,7 +54,11 @@ class Reader(io.RawIOBase):
         self._reading = False
         self._readahead: Readahead = contiguous
         self.responsive = False
-        """Give blocks as soon as they arrive, before their piece is verified."""
+
+    def __repr__(self) -> str:
+        kind = "passive " if self._place is None else ""
+        where = "closed" if self.closed else f"at {self._position} of {self._length}"
+        return f"<{kind}Reader of {self._torrent.metainfo.info.name} {where}>"
 
     async def __aenter__(self) -> Reader:
         return self

@@ -87,6 +87,12 @@ def fast_nothing_there(scene: Scene) -> bytes:
     return piece_message(kind, scene.info.geometry.piece_count + scene.draw.randrange(1 << 16))
 
 
+def reject_beyond(scene: Scene) -> bytes:
+    """Refusals of what nobody could have asked for."""
+    count = scene.info.geometry.piece_count
+    return ranged(REJECT, *scene.draw.choice(((count, 0, 16384), (0, 1 << 31, 1), (0, 0, 0xFFFFFFFF), (0, 0, 0))))
+
+
 def request_beyond(scene: Scene) -> bytes:
     """A request behind the last piece, or behind a piece's end."""
     piece, _, length = any_block(scene)

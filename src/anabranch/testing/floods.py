@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator
 
 from anabranch.bencode import Value, encode
+from anabranch.model import BLOCK_SIZE
 
 from .saying import (
     ALLOWED_FAST,
@@ -16,6 +17,7 @@ from .saying import (
     HASHES,
     HAVE,
     HAVE_ALL,
+    HAVE_NONE,
     INTERESTED,
     METADATA_PIECE,
     NOT_INTERESTED,
@@ -33,11 +35,13 @@ from .saying import (
     metadata_data,
     metadata_request,
     piece_message,
+    range_of,
     ranged,
     repeated,
+    shake_hands,
     unchoked,
 )
-from .scene import Deaf, Pause, Scene, Steps
+from .scene import Deaf, Hear, Pause, Scene, Steps
 
 
 def keep_alives(scene: Scene) -> bytes:
@@ -96,14 +100,15 @@ def unknown(scene: Scene) -> bytes:
 def extensions(scene: Scene) -> bytes:
     """Messages of extensions, known and unknown, long and short, with noise in them."""
     numbers = [*scene.ids.values(), scene.draw.randrange(1, 256)]
-    length = scene.draw.choice((0, 1, 100, 16 * 1024))
+    length = scene.draw.choice((0, 1, 1, 1, 100, 100, 16 * 1024) * 8 + (128 * 1024, 200 * 1024))
     return extended(scene.draw.choice(numbers), scene.draw.randbytes(length))
 
 
 def introductions(scene: Scene) -> bytes:
     """Extended handshakes that say something else each time."""
     ids: dict[bytes, Value] = {**OUR_IDS, scene.draw.randbytes(8): scene.draw.randrange(1, 256)}
-    return introduction(scene, m=ids, v=scene.draw.randbytes(60), p=scene.draw.randrange(1, 65536))
+    port, only = scene.draw.randrange(1, 65536), scene.draw.randrange(2)
+    return introduction(scene, m=ids, v=scene.draw.randbytes(60), p=port, upload_only=only)
 
 
 def metadata_requests(scene: Scene) -> bytes:
@@ -143,6 +148,32 @@ def cancels(scene: Scene) -> Steps:
     """Requests of all blocks there are and their cancels, so that each is looked for."""
     yield from unchoked(scene, 15)
     yield from repeated(lambda scene: b"".join(_taken_back(scene)))(scene)
+
+
+def allowed_again(scene: Scene) -> Steps:
+    """What is given for nothing (BEP 6), three times over, without a word of interest; and gone, to begin anew."""
+    if not (yield from shake_hands(scene)):
+        return
+    yield frame(HAVE_NONE) + introduction(scene)
+    geometry = scene.info.geometry
+    for _ in range(5):
+        yield Hear(0.2)
+        for heard in scene.take():
+            piece = int.from_bytes(heard.body[:4])
+            if heard.kind == ALLOWED_FAST and piece < geometry.piece_count:
+                blocks = range(geometry.blocks_of(piece))
+                wanted = [(piece, one * BLOCK_SIZE, geometry.block_length(piece, one)) for one in blocks]
+                yield b"".join(ranged(REQUEST, *one) for one in wanted) * 3
+
+
+def lying_haves(scene: Scene) -> Steps:
+    """Piece after piece that it says it has got, and gives nothing: to seem a swarm that has everything."""
+    while True:
+        for piece in range(scene.info.geometry.piece_count - 1):
+            yield piece_message(HAVE, piece)
+            yield Hear(0.01)
+            yield b"".join(ranged(REJECT, *range_of(heard)) for heard in scene.take() if heard.kind == REQUEST)
+        yield Pause(1.0)
 
 
 def never_reads(scene: Scene) -> Steps:

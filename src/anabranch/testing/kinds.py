@@ -58,6 +58,7 @@ _BREAKING = {
     "spare-bits": Attack("a bitfield with spare bits set", breaking.bitfield(breaking.spare_bits)),
     "have-beyond": _after(breaking.said(breaking.have_nothing_there), "haves out of bounds"),
     "fast-beyond": _after(breaking.said(breaking.fast_nothing_there), "suggestions out of bounds"),
+    "reject-beyond": _after(breaking.said(breaking.reject_beyond), "refusals out of bounds"),
     "fast-unsaid": Attack("fast messages without the fast extension", breaking.unknown_fast),
     "request-beyond": _after(breaking.after_unchoke(breaking.request_beyond), "requests out of bounds"),
     "request-huge": _after(breaking.after_unchoke(breaking.request_huge), "requests of gigabytes"),
@@ -76,6 +77,8 @@ _SOURCES = {
     "unasked-blocks": _after(sources.unasked, "blocks that nobody asked for", lies=True),
     "empty-blocks": _after(sources.empty_blocks, "blocks of no bytes", lies=True),
     "dribble": _after(sources.serving(sources.dribbled), "blocks byte by byte", lies=True),
+    "tarpit": Attack("12 connections, blocks at a byte a second", greeted(sources.serving(sources.tarred)), crowd=12),
+    "unchoke-again": _after(sources.unchoked_again, "requests are never answered, and unchoked again"),
     "never-answer": _after(sources.serving(sources.unanswered), "requests are never answered"),
     "reject-all": _after(sources.serving(sources.rejected), "requests are all refused"),
     "choke-flapping": _after(sources.serving(sources.choked_instead), "each request is choked, and unchoked soon"),
@@ -86,6 +89,8 @@ _SOURCES = {
 
 _TAKERS = {
     "never-reads": _after(floods.never_reads, "everything is asked for and nothing read"),
+    "allowed-again": Attack("allowed pieces over and over, coming back", floods.allowed_again, again=0.0),
+    "lying-haves": Attack("pieces that it has not got, one by one", greeted(floods.lying_haves, has=False)),
     "flood-requests": _after(floods.same_block, "the same block over and over"),
     "flood-cancels": _after(floods.cancels, "requests and their cancels"),
 }

@@ -63,6 +63,13 @@ def dribbled(scene: Scene, piece: int, begin: int, length: int) -> Steps:
         yield Pause(0.02)
 
 
+def tarred(scene: Scene, piece: int, begin: int, length: int) -> Steps:
+    """What was asked for, a byte a second: never done, and never silent."""
+    for byte in block(piece, begin, scene.content(piece, begin, length)):
+        yield bytes([byte])
+        yield Pause(1.0)
+
+
 def unanswered(scene: Scene, piece: int, begin: int, length: int) -> Steps:
     """Nothing."""
     yield from ()
@@ -71,6 +78,14 @@ def unanswered(scene: Scene, piece: int, begin: int, length: int) -> Steps:
 def rejected(scene: Scene, piece: int, begin: int, length: int) -> Steps:
     """A refusal."""
     yield ranged(REJECT, piece, begin, length)
+
+
+def unchoked_again(scene: Scene) -> Steps:
+    """Choke and unchoke, as if what was asked for were about to come. It never does."""
+    while True:
+        yield frame(CHOKE) + frame(UNCHOKE)
+        scene.take()
+        yield Pause(0.2)
 
 
 def reset_within(scene: Scene, piece: int, begin: int, length: int) -> Steps:

@@ -173,12 +173,13 @@ class CountedConnection(Connection):
 
     def _read_frame(self, kind: int, body: bytes, events: list[Event]) -> None:
         self._tally.message_read(kind)
-        before = self._extensions.theirs.ids
         if kind == EXTENDED and body:
             self._tally.extension_read((self._extensions.name_of(body[0]) or UNKNOWN) if body[0] else HANDSHAKE)
+        before = self._extensions.theirs.ids
         super()._read_frame(kind, body, events)
-        for name in self._extensions.theirs.ids:
-            if name not in before:
+        now = self._extensions.theirs.ids
+        if now is not before:  # it introduced itself
+            for name in now.keys() - before.keys():
                 self._tally.extension_offered(name)
 
     def _need_fast(self, kind: int) -> None:
