@@ -228,19 +228,22 @@ def test_the_last_blocks_are_asked_for_from_several_and_cancelled_on_arrival() -
     assert not any(remote.link.closed for remote in (slow, *fast))
 
 
-def test_a_block_is_asked_of_three_peers_at_most() -> None:
-    """W24: however many are idle, and however long it does not come."""
+@pytest.mark.parametrize(("proven", "copies"), [(6, COPIES), (1, COPIES - 1), (0, COPIES)])
+def test_a_block_is_asked_of_three_peers_at_most(proven: int, copies: int) -> None:
+    """W24: however many are idle, and however long it does not come. One is kept for who has delivered anything."""
     content = sample(pieces=1, blocks=1)
     node = Node(clock := Clock())
     torrent = node.add(content)
     node.settle()
     silent = [Remote(node, torrent, content, rate=0) for _ in range(6)]
+    for remote in silent[:proven]:
+        remote.peer.flow.last_block = clock.now
     most = 0
     for _ in range(20):
         run(clock, node, 1, lambda: check(node))
         owed = Counter(block for remote in silent for block in remote.asked)
         most = max(most, *owed.values())
-    assert most == COPIES
+    assert most == copies
 
 
 def test_whoever_is_overtaken_by_a_copy_is_told_to_keep_the_block() -> None:

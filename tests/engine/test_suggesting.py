@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from anabranch.engine.state import Policy, TorrentState
+from anabranch.engine.state import Policy, Suggestions, TorrentState
 from anabranch.engine.suggesting import AHEAD
-from anabranch.model import BLOCK_SIZE
+from anabranch.model import BLOCK_SIZE, all_pieces
 from anabranch.wire import AllowedFast, Suggest
 from engine.remotes import Remote
 from engine.rig import Clock, Node
@@ -13,11 +13,13 @@ from engine.samples import Sample, sample
 AT_A_TIME = AHEAD // (4 * BLOCK_SIZE)  # pieces of four blocks
 
 
-def seeding(pieces: int = 40, *, super_seed: bool = False) -> tuple[Node, TorrentState, Sample]:
+def seeding(pieces: int = 40, *, super_seed: bool = False, alone: bool = False) -> tuple[Node, TorrentState, Sample]:
     content = sample(pieces=pieces, blocks=4)
     node = Node(Clock())
     torrent = node.seed(content)
     torrent.policy = Policy(super_seed=super_seed)
+    if not alone:  # two have come once
+        torrent.swarm.suggestions = Suggestions(all_pieces(pieces))
     return node, torrent, content
 
 
@@ -39,6 +41,16 @@ def test_no_two_are_suggested_the_same() -> None:
     remotes = [served(node, torrent, content, pieces=[]) for _ in range(5)]
     assert [len(suggested(remote)) for remote in remotes] == [AT_A_TIME] * 5
     assert len(set().union(*map(suggested, remotes))) == 5 * AT_A_TIME
+
+
+def test_the_only_one_is_suggested_nothing_before_another_comes() -> None:
+    """It collides with nobody. From then on both are told, and who cannot follow does not count."""
+    node, torrent, content = seeding(alone=True)
+    first = served(node, torrent, content, pieces=[])
+    served(node, torrent, content, pieces=[], fast=False)
+    assert suggested(first) == []
+    second = served(node, torrent, content, pieces=[])
+    assert len({*suggested(first), *suggested(second)}) == 2 * AT_A_TIME
 
 
 def test_what_somebody_has_is_not_suggested() -> None:

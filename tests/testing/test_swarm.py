@@ -162,11 +162,14 @@ def test_liars_are_banned_and_what_is_there_is_right() -> None:
 @pytest.mark.parametrize("kind", [PeerKind.REJECTING, PeerKind.SILENT], ids=lambda kind: kind.value)
 def test_those_who_give_nothing_keep_nobody_waiting(kind: PeerKind) -> None:
     """They say that they have everything, and reject each request or never answer."""
-    alone = swarm_of(5, 2 * MIB, 256 * KIB).run().last_finished()
-    swarm = swarm_of(5, 2 * MIB, 256 * KIB)
-    for number in range(4):
-        swarm.add_scripted(f"idler {number}", kind)
-    assert swarm.run().last_finished() < 1.25 * alone
+    alone = with_them = 0.0
+    for seed in (1, 2, 3):  # a piece more or less at the end is a tenth
+        alone += swarm_of(5, 2 * MIB, 256 * KIB, seed=seed).run().last_finished()
+        swarm = swarm_of(5, 2 * MIB, 256 * KIB, seed=seed)
+        for number in range(4):
+            swarm.add_scripted(f"idler {number}", kind)
+        with_them += swarm.run().last_finished()
+    assert with_them < 1.25 * alone
 
 
 def test_a_reader_plays_without_stalls_where_the_rates_allow() -> None:

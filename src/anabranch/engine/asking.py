@@ -234,8 +234,8 @@ def _hurry(engine: Engine, peer: Peer, room: int, now: float) -> int:
 
     The order alone would have all who are fast fetch what comes later.
     """
-    torrent, flow = peer.torrent, peer.flow
-    if not flow.last_block or flow.snubbed:
+    torrent = peer.torrent
+    if not _is_proven(peer):
         return room
     for piece in torrent.worth.awaited:
         progress = torrent.pieces.begun.get(piece)
@@ -296,7 +296,7 @@ def _ask_idle_peer(engine: Engine, peer: Peer, room: int, now: float) -> None:
 def _ask_copies(engine: Engine, peer: Peer, room: int, before: float) -> bool:
     """Ask for blocks that others owe us, of pieces that gained nothing since *before*. Tells whether there is more."""
     torrent = peer.torrent
-    proven = bool(peer.flow.last_block) and not peer.flow.snubbed
+    proven = _is_proven(peer)
     later = False
     for piece, progress in torrent.pieces.begun.items():
         if room <= 0:
@@ -315,14 +315,23 @@ def _ask_copies(engine: Engine, peer: Peer, room: int, before: float) -> bool:
 
 
 def _copy(peer: Peer, progress: PieceProgress, room: int) -> int:
-    """Ask the peer for blocks of the piece that others owe us, too. Answers for how many."""
+    """Ask the peer for blocks of the piece that others owe us, too. Answers for how many.
+
+    The last copy of a block is kept for a peer that has delivered something, if there is any.
+    """
     geometry = peer.torrent.pieces.geometry
-    blocks = progress.ask_again(room, COPIES)
+    keep = not _is_proven(peer) and any(map(_is_proven, peer.torrent.swarm.peers.values()))
+    blocks = progress.ask_again(room, COPIES - keep)
     for block in blocks:
         aside = Aside(geometry.block_length(progress.piece, block))
         peer.talk.request(progress.piece, block * BLOCK_SIZE, [aside.view], aside)
         progress.copy(block)
     return len(blocks)
+
+
+def _is_proven(peer: Peer) -> bool:
+    """Whether the peer has delivered something, and does not keep us waiting."""
+    return bool(peer.flow.last_block) and not peer.flow.snubbed
 
 
 def _call_off_unproven(engine: Engine, torrent: TorrentState, piece: int) -> bool:

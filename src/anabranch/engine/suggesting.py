@@ -25,13 +25,24 @@ _LOOKED_AT = 64  # pieces, at a time, to find some that nobody has
 
 
 def offer(engine: Engine, peer: Peer) -> None:
-    """The peer is unchoked: suggest what it may ask for."""
+    """The peer is unchoked: suggest what it may ask for, unless it is the only one, with whom nobody collides."""
     torrent = peer.torrent
-    if not torrent.pieces.is_seed or not peer.talk.fast or peer.has_all or peer.serving.shown is not None:
+    if not torrent.pieces.is_seed or not _follows(peer):
         return
-    if torrent.swarm.suggestions is None:
-        torrent.swarm.suggestions = Suggestions(all_pieces(torrent.pieces.geometry.piece_count))
-    _suggest(engine, torrent.swarm.suggestions, peer)
+    swarm = torrent.swarm
+    if swarm.suggestions is None:
+        others = [one for one in swarm.peers.values() if one is not peer and not one.talk.am_choking and _follows(one)]
+        if not others:
+            return
+        swarm.suggestions = Suggestions(all_pieces(torrent.pieces.geometry.piece_count))
+        for one in others:
+            _suggest(engine, swarm.suggestions, one)
+    _suggest(engine, swarm.suggestions, peer)
+
+
+def _follows(peer: Peer) -> bool:
+    """Whether the peer may heed what it is suggested, and knows that we have everything."""
+    return peer.talk.fast and not peer.has_all and peer.serving.shown is None
 
 
 def asked(engine: Engine, peer: Peer, run: RequestRun) -> None:
