@@ -31,8 +31,8 @@ _STALLED = 1.0  # seconds without gain after which a piece is copied although th
 _PAUSING = 0.25  # seconds without gain after which a piece is copied in the end game: most are through by then
 _HURRY = 0.5  # seconds without gain after which the piece is copied that a reader waits for
 _BORED = 0.5  # seconds after which an idle peer is asked for copies of whatever is left
-_IN_LINE = 8  # blocks; nothing has stalled before the time in which the idle peer delivers so many, but for
-_LONGEST = 5.0  # seconds
+_IN_LINE = 8  # blocks; nothing has stalled before the time in which the idle peer delivers so many,
+_LONGEST = 5.0  # seconds at the longest
 
 
 class Aside:
@@ -281,10 +281,9 @@ def _ask_idle_peer(engine: Engine, peer: Peer, room: int, now: float) -> None:
     flow, torrent = peer.flow, peer.torrent
     if flow.idle_since is None:
         flow.idle_since = now
-    pace = peer.window.pace(now)
-    patience = min(_IN_LINE / pace, _LONGEST) if pace else 0.0
     if anything_free(torrent):
-        before = now - max(_STALLED, patience)
+        pace = peer.window.pace(now)
+        before = now - max(_STALLED, min(_IN_LINE / pace, _LONGEST) if pace else 0.0)
     elif now - flow.idle_since < _BORED:
         before = now - _PAUSING
     else:
