@@ -20,20 +20,7 @@ from bitarray import bitarray
 from anabranch.metainfo import Magnet, Metainfo, MetainfoError
 from anabranch.model import Address, Closed, InfoHash, InputRefused, Misused
 from anabranch.net import RANDOM_BYTES, Bucket, NotResolved, listen, resolve
-from anabranch.storage import (
-    Claim,
-    ClientStorage,
-    CompletionStore,
-    FileStorage,
-    Handles,
-    InUse,
-    MemoryCompletion,
-    MemoryStorage,
-    SavedTorrent,
-    SessionKey,
-    SessionStore,
-    session_key,
-)
+from anabranch.storage import Claim, ClientStorage, InUse, SavedTorrent, SessionKey, SessionStore, session_key
 
 from . import adding, closing, saving
 from .buffers import BufferPool
@@ -42,6 +29,7 @@ from .directory import names_of
 from .engine import Engine, Limits, Workshop
 from .events import Event, Failed, FileCompleted, PieceChanged
 from .feed_io import Feed, Feeds
+from .homes_io import Homes
 from .hooks_io import Hooks
 from .metrics import Metrics
 from .network_io import NetworkThread
@@ -93,7 +81,7 @@ class Core:
         self._cold = Workers(4, "anabranch-read", answer)
         self._record = Workers(1, "anabranch-record", answer)
         self._names = Workers(2, "anabranch-names", answer)
-        self._handles = Handles()
+        self._homes = Homes(config, sessions)
         self._feeds: Feeds[Event] = Feeds(self.forbidden)
         self._hooks = Hooks("anabranch-hooks")
         self._callbacks: tuple[Callable[[Event], object], ...] = ()
@@ -304,7 +292,9 @@ class Core:
         saved: SavedTorrent | None,
     ) -> TorrentState:
         """A torrent that nobody knows yet, as an earlier run left it."""
-        torrent = adding.make(source, key, storage or self._home(key.data_path), self.engine, self.forbidden, policy)
+        torrent = adding.make(
+            source, key, storage or self._homes.of(key.data_path), self.engine, self.forbidden, policy
+        )
         torrent.totals.added = time.time()
         torrent.swarm.candidates.most = self.config.torrent_peers_high_water
         sessions = self.engine.workshop.sessions
@@ -425,22 +415,6 @@ class Core:
         for torrent in former:
             if not torrent.signals.closed.wait(_SETTLE):
                 raise InputRefused(f"{torrent.metainfo.info.name} is still being closed")
-
-    def _home(self, data_path: str) -> ClientStorage:
-        if not isinstance(self.config.storage, str):
-            return self.config.storage
-        if self.config.storage == "memory":
-            return MemoryStorage()
-        if self.config.storage != "file":
-            raise InputRefused(f"storage {self.config.storage!r} is not there; there are file and memory")
-        sessions = self.engine.workshop.sessions
-
-        def completion(info_hash: InfoHash) -> CompletionStore:
-            if sessions is None:
-                return MemoryCompletion()
-            return sessions.completion(SessionKey(info_hash, data_path))
-
-        return FileStorage(data_path, completion, self._handles)
 
     def _vouch(self, torrent: TorrentState, complete: bitarray) -> None:
         """Resume data say what is complete: put it where the storage looks for it."""

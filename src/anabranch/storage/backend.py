@@ -8,9 +8,10 @@ without where it is missing. What a back end does with the bytes, and where, is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from bitarray import bitarray
 
@@ -200,3 +201,70 @@ class Sparse(Protocol):
 
     def present(self, piece: int) -> bool:
         """False when certainly no byte of the piece was ever written, so that it need not be hashed."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """Can hand out a whole piece cheaper than by many reads: for whom each read is a request to somewhere else."""
+
+    def stream(self, piece: int) -> Iterator[Buffer]:
+        """The bytes of the piece from its first to its last, in buffers of any size; each may be reused by the next.
+
+        Raises:
+            StorageFailed: fewer bytes are there, or the system refused; also in the middle.
+        """
+
+
+@runtime_checkable
+class Hashes(Protocol):
+    """Can tell the SHA-1 of some pieces without anybody reading them."""
+
+    def sha1(self, piece: int) -> bytes | None:
+        """The digest of the piece's bytes as they are now, 20 bytes; None: read it. Raises StorageFailed."""
+
+
+class Run(NamedTuple):
+    """Bytes of a torrent that lie in one file of the system: [place, place + length) of what *fd* is open on."""
+
+    fd: int
+    place: int
+    length: int
+
+
+@runtime_checkable
+class Direct(Protocol):
+    """Keeps bytes in files of the system, from which the kernel can send them on without a copy (sendfile)."""
+
+    def direct(self, offset: int, length: int) -> AbstractContextManager[Run | None]:
+        """Where the bytes from *offset* in the torrent lie: the first run of them, at most *length* bytes.
+
+        The descriptor is good for reading within the `with` block only. None where they are in no file (padding).
+
+        Raises:
+            StorageFailed: they are not there, or the system refused.
+            ValueError: the range is not inside the torrent.
+        """
+
+
+@runtime_checkable
+class Mapped(Protocol):
+    """Has its files mapped into memory, for system calls to take the bytes from."""
+
+    def mapped(self, offset: int, length: int) -> memoryview | None:
+        """A read-only view of at most *length* bytes from *offset* in the torrent; None for "read it".
+
+        To be handed to system calls and never looked into: where the file was cut short meanwhile a system call
+        answers EFAULT, but a look ends the program. Never raises StorageFailed, and waits for no disk.
+        """
+
+
+@runtime_checkable
+class GivesUp(Protocol):
+    """Makes room by itself, by giving up pieces that it had."""
+
+    def on_given_up(self, tell: Callable[[Sequence[int]], None]) -> None:
+        """Have *tell* called with pieces of this torrent that were complete and are gone, after they are.
+
+        From any thread, with no lock held; *tell* only takes note and returns at once. To be called once, when the
+        storage was opened.
+        """
