@@ -1,7 +1,7 @@
 """The storages that a client makes by itself: which kind the configuration names, and one of each for a directory.
 
-Files stand for themselves: each torrent has a storage of its own, and only the open files are shared. Where torrents share
-a database or a limited space there is one storage for a directory.
+Files stand for themselves: each torrent has a storage of its own, and only the open files are shared. Where torrents
+share a database or a limited space there is one storage for a directory.
 """
 
 from __future__ import annotations
