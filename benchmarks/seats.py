@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from .case import BenchmarkFailed
 from .gauge import Address
 from .program import Program
 
+COMPARED = 4 * 1024 * 1024  # bytes at a time
 START_WITHIN = 120.0  # seconds until a seeder serves: it may hash 4 GiB first
 
 
@@ -81,6 +83,10 @@ class Seat(Program, ABC):
         self.alive()
         return False
 
+    def check(self) -> None:
+        """Raise BenchmarkFailed where what it fetched is not what was served. After its end."""
+        compare(self.data / self.job.content.name, self.job.content)
+
     def _wait_serves(self) -> None:
         self.until(lambda: self._serves.wait(0.05), START_WITHIN, "serving")
 
@@ -101,3 +107,19 @@ def is_listening(address: Address) -> bool:
             return True
     time.sleep(0.02)
     return False
+
+
+def compare(received: Path, sent: Path) -> None:
+    """Raise BenchmarkFailed where two files differ, or one is not there."""
+    if not received.is_file():
+        raise BenchmarkFailed(f"{received.name} is not there")
+    if received.stat().st_size != sent.stat().st_size:
+        raise BenchmarkFailed(f"{received.name} has {received.stat().st_size} bytes, not {sent.stat().st_size}")
+    ours, theirs = bytearray(COMPARED), bytearray(COMPARED)
+    at = 0
+    with received.open("rb", buffering=0) as left, sent.open("rb", buffering=0) as right:
+        while got := left.readinto(ours):
+            right.readinto(theirs)
+            if ours != theirs:
+                raise BenchmarkFailed(f"{received.name} is wrong between {at} and {at + got}")
+            at += got

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .case import BenchmarkFailed
 from .gauge import Address
 from .seats import Job, Seat
 
@@ -61,3 +63,25 @@ class Anabranch(Seat):
                 self._complete.set()
             case _:
                 return
+
+
+class Kept(Anabranch):
+    """A leecher that keeps what it fetches in a storage of that kind. What came is hashed, through that storage.
+
+    Args:
+        job, place, host: As for every seat.
+        kind: What --storage takes.
+    """
+
+    def __init__(self, job: Job, place: Path, host: str, kind: str) -> None:
+        super().__init__(job, place, host, options=["--storage", kind])
+        self._kind = kind
+
+    def check(self) -> None:
+        """As of every seat. What was in memory is gone with the program."""
+        if self._kind == "memory":
+            return
+        words = ["verify", str(self.job.torrent), "-d", str(self.data), "--storage", self._kind]
+        told = subprocess.run([sys.executable, "-m", "anabranch", *words], capture_output=True, text=True, check=False)
+        if told.returncode:
+            raise BenchmarkFailed(f"anabranch verify --storage {self._kind}: {told.stderr.strip()}")

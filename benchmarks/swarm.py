@@ -24,7 +24,6 @@ SAMPLED_EVERY = 0.002  # seconds, until the first payload
 WATCHED_EVERY = 0.05  # seconds, from then on: memory
 FIRST_WITHIN = 60.0  # seconds: Transmission takes 11
 COMPLETE_WITHIN = 300.0  # seconds
-_COMPARED = 4 * MIB  # bytes at a time
 
 
 class Relay(Program):
@@ -80,7 +79,7 @@ class Swarm:
             used = {program: cpu(program.pid) - before[program] for program in self._programs()}
             self._look()
         for leecher in self.leechers:
-            compare(leecher.data / leecher.job.content.name, leecher.job.content)
+            leecher.check()
         moved = sum(leecher.job.length for leecher in self.leechers)
         if early > moved / 2:
             raise BenchmarkFailed(
@@ -146,19 +145,3 @@ class Swarm:
         if self.relay:
             values["relay CPU-s/GiB"] = used[self.relay].total * GIB / moved
         return Reading(values)
-
-
-def compare(received: Path, sent: Path) -> None:
-    """Raise BenchmarkFailed where two files differ, or one is not there."""
-    if not received.is_file():
-        raise BenchmarkFailed(f"{received.name} is not there")
-    if received.stat().st_size != sent.stat().st_size:
-        raise BenchmarkFailed(f"{received.name} has {received.stat().st_size} bytes, not {sent.stat().st_size}")
-    ours, theirs = bytearray(_COMPARED), bytearray(_COMPARED)
-    at = 0
-    with received.open("rb", buffering=0) as left, sent.open("rb", buffering=0) as right:
-        while got := left.readinto(ours):
-            right.readinto(theirs)
-            if ours != theirs:
-                raise BenchmarkFailed(f"{received.name} is wrong between {at} and {at + got}")
-            at += got

@@ -71,6 +71,15 @@ def test_failures_and_the_tests_that_keep_them_off_name_each_other() -> None:
     assert listed == told
 
 
+def test_the_flaws_of_storage_are_kept_off_by_tests_that_name_them() -> None:
+    """Each by the test's own name, and the test tells of the flaw."""
+    said = (DOCS / "failures.md").read_text("utf-8").partition("## Flaws of storage")[2]
+    for path, name in re.findall(r"`([\w/]+\.py)::(\w+)`", said):
+        _, found, test = (TOP / "tests" / path).read_text("utf-8").partition(f"def {name}(")
+        assert found, f"{path}::{name}"
+        assert "flaw" in test.partition("\ndef ")[0].lower(), f"{path}::{name}"
+
+
 def test_every_command_is_in_the_readme_and_the_changelog() -> None:
     """A newcomer sees all there is."""
     readme, changelog = (TOP / "README.md").read_text("utf-8"), (TOP / "CHANGELOG.md").read_text("utf-8")

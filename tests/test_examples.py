@@ -56,3 +56,19 @@ def test_messages_of_an_extension_of_ones_own(tmp_path: Path) -> None:
     """There and back."""
     torrent, _ = small_torrent(tmp_path)
     assert example(tmp_path, "extension.py", torrent) == "good day, you said hello\n"
+
+
+def test_a_storage_of_ones_own(tmp_path: Path) -> None:
+    """What is recorded there is known in the next run, and every rule is kept."""
+    torrent, source = small_torrent(tmp_path)
+    with seeding(tmp_path, torrent, source) as address:
+        said = example(tmp_path, "own_storage.py", torrent, "-d", "pieces", "--peer", address)
+    count = sum(path.name.isdigit() for path in (tmp_path / "pieces").rglob("*"))
+    assert said == f"folder: complete, 0 of {count} pieces were there\n"
+    assert example(tmp_path, "own_storage.py", torrent, "-d", "pieces") == said.replace(" 0 ", f" {count} ")
+    line = [sys.executable, "-m", "anabranch.testing", "storage", "own_storage:empty", "--persistent"]
+    surroundings = environment(tmp_path) | {"PYTHONPATH": str(EXAMPLES), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        line, cwd=tmp_path, env=surroundings, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

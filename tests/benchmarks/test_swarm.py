@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks.case import BenchmarkFailed
 from benchmarks.gauge import MIB
-from benchmarks.swarm import Relay, compare
+from benchmarks.seats import compare
+from benchmarks.swarm import Relay
 from benchmarks.transfer import LIBTORRENT, OURS, Player, content, pair
 
 

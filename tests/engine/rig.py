@@ -14,8 +14,6 @@ from functools import partial
 from random import Random
 from typing import Any, Protocol, TypeVar
 
-from bitarray import bitarray
-
 from anabranch.engine import adding, asking, closing, learning, membership, receiving, saving, serving, ticking, wanting
 from anabranch.engine.announcing import Announce
 from anabranch.engine.buffers import POOL_SIZE, BufferPool
@@ -300,10 +298,9 @@ class Node:
         *,
         policy: Policy | None = None,
         partial: Mapping[int, bytes] | None = None,
-        vouched: bitarray | None = None,
         source: Magnet | None = None,
     ) -> TorrentState:
-        """Add a torrent, perhaps by its link, of which earlier runs, or resume data, left something."""
+        """Add a torrent, perhaps by its link, of which earlier runs left something."""
         engine, home = self.engine, storage or MemoryStorage()
         name = source.swarm_hashes[0] if source is not None else content.info_hash
         key = SessionKey(name, "/data")
@@ -317,10 +314,10 @@ class Node:
         if saved is not None:
             known = adding.better_known(known, saved, key.info_hash)
         torrent = adding.make(known, key, home, engine, self.forbidden, policy or Policy())
-        torrent.disk.partial, torrent.disk.vouched = partial or {}, vouched
+        torrent.disk.partial = partial or {}
         if sessions is not None and saved is not None:
             adding.take_over(torrent, saved, sessions)
-            torrent.disk.partial = sessions.take_partial([key])[0]
+            sessions.save_partial(key, {piece: bits for piece, bits in torrent.disk.partial.items() if bits})
         with engine.turn:
             adding.register(engine, torrent, claim)
             adding.remember(engine, torrent)

@@ -41,7 +41,8 @@ def sample(pieces: int = 8, blocks: int = 4, files: tuple[int, ...] = (), seed: 
     """A torrent of *pieces* pieces of *blocks* blocks, the last piece *cut* bytes short; *files*: their lengths."""
     piece_length = blocks * BLOCK_SIZE
     total = sum(files) if files else pieces * piece_length - cut
-    content = Random(seed).randbytes(total)
+    draw, most = Random(seed), 1 << 27  # bytes that it gives at a time
+    content = b"".join(draw.randbytes(min(most, total - at)) for at in range(0, total, most))
     hashes = b"".join(hashlib.sha1(content[at : at + piece_length]).digest() for at in range(0, total, piece_length))
     return Sample(Metainfo.parse(_torrent(piece_length, total, hashes, files, seed)), content)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import count, pairwise
 
 from anabranch.engine import checking, events
 from anabranch.engine.checking import want_check
@@ -327,6 +327,32 @@ def test_what_has_to_be_told_to_many_peers_is_settled_in_smaller_turns() -> None
         left.append(torrent.disk.checks.left or left[-1])
     assert max(before - after for before, after in pairwise(left)) <= checking.MOST_WORDS // 41
     assert torrent.signals.checked.is_set
+
+
+def test_no_new_piece_is_begun_after_the_close() -> None:
+    """The flaw: a hasher that kept to its torrent began the next piece after the close of its storage."""
+    content = sample(pieces=3000, blocks=1)
+    home = PlainStorage()
+    home.hold(content, range(3000), Completion.COMPLETE)
+    node = Node(Clock())
+    torrent = node.add(content, home)
+    node.settle()
+    read = count(1)
+    handed_out: list[int] = []
+
+    def close_at_the_last_piece_of_a_job() -> None:
+        if next(read) == checking.MOST_PIECES:
+            with node.engine.turn:
+                begin(node.engine, torrent, forget=False)
+            handed_out.append(torrent.disk.checks.queued.count(0))
+
+    home.before_piece = close_at_the_last_piece_of_a_job
+    verify(node, torrent)
+    node.settle()
+    assert isinstance(torrent.stage, Dropped)
+    assert next(read) == checking.MOST_PIECES + 1
+    assert handed_out == [2 * checking.MOST_PIECES]
+    assert not torrent.disk.checks.queued[handed_out[0] :].any()  # else a worker has had them, and given them back
 
 
 def test_a_dropped_torrents_check_ends_at_once() -> None:

@@ -43,6 +43,15 @@ def test_settings_that_make_no_sense_are_refused_where_they_are_made() -> None:
         Config(peer_id=b"abc")
     with pytest.raises(InputRefused, match="off, allow, prefer or require, not 'perhaps'"):
         Config(encryption="perhaps")
+    with pytest.raises(InputRefused, match="storage is file, mmap, sqlite, cache, memory or a URL, not 'tape'"):
+        Config(storage="tape")
+    for files_only in ({"incomplete_dir": "x"}, {"preallocate": True}):
+        with pytest.raises(InputRefused, match="for what is stored in files"):
+            Config(storage="sqlite", **files_only)
+    with pytest.raises(InputRefused, match="room for at least a byte, not 0"):
+        Config(storage_capacity=0)
+    with pytest.raises(InputRefused, match="storage_capacity is for sqlite and cache"):
+        Config(storage="mmap", storage_capacity=1 << 30)
     with pytest.raises(InputRefused, match=r"listen_host is a tuple of addresses: \('127.0.0.1',\)"):
         Config(listen_host="127.0.0.1")  # type: ignore[arg-type]  # what people write
     assert Config(listen_host=("127.0.0.1",)).listen_host == ("127.0.0.1",)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -151,6 +154,30 @@ def test_many_are_added_remembered_restored_and_dropped(tmp_path: Path) -> None:
         assert all(torrent.closed.wait(10) for torrent in restored[:100])
         assert client.torrents == restored[100:]
     assert len(SessionStore(tmp_path / "state").torrents()) == 50
+
+
+def test_torrents_are_restored_by_a_few_transactions_for_many_and_one_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered, and where their files are, is asked for of many at once; completion of each as it opens."""
+    count = 70
+    with Client(config(tmp_path)) as client:
+        for number in range(count):
+            client.add(torrent_file(number, pieces=2))
+        until(lambda: all_live(client))
+    asked: list[str] = []
+
+    class Traced(sqlite3.Connection):
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, **named)
+            self.set_trace_callback(asked.append)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Traced))
+    with Client(config(tmp_path)) as client:
+        assert len(client.restore()) == count
+        until(lambda: all_live(client))
+        assert len([query for query in asked if query.startswith("BEGIN")]) <= count + 12
+        assert len([query for query in asked if "FROM places" in query or "JOIN places" in query]) <= 4
 
 
 def test_a_client_that_is_closed_while_it_restores_ends_and_forgets_nothing(tmp_path: Path) -> None:

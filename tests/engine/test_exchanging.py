@@ -217,7 +217,10 @@ LIES: dict[str, Callable[[Sample], Hashes]] = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_wrong_words_about_hashes_end_that_connection_only(lie: str) -> None:
-    """W14: an unknown root, an index out of range, proof layers, a file without layers, hashes nobody asked for."""
+    """W14: an unknown root, an index out of range, proof layers, a file without layers, hashes nobody asked for.
+
+    The flaw: one message with an unknown root, or an index beyond the pieces, ended the program.
+    """
     content = modern("v2", LENGTHS)
     node, clock, torrent = learner()
     good = Teacher(node, torrent, content, hashes=never)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from anabranch.engine import events
 from anabranch.engine.failing import RETRY_EVERY
 from anabranch.engine.stage import Failed, Live
 from anabranch.engine.stats import stats_of
+from anabranch.model import StorageFailed
 from engine.remotes import Remote
 from engine.rig import Clock, Node, run, until
 from engine.samples import Faults, GroupedStorage, PlainStorage, on_disk, sample
@@ -15,10 +19,13 @@ from engine.truth import check
 
 
 @pytest.mark.parametrize("storage", [PlainStorage, GroupedStorage])
-@pytest.mark.parametrize("kind", ["write", "record", "flush"])
+@pytest.mark.parametrize("kind", ["write", "record", "flush", "read"])
 @pytest.mark.parametrize("blocks", [4, 40])
 def test_a_disk_that_fails_once_loses_nothing(storage: type[PlainStorage], kind: str, blocks: int) -> None:
-    """At any call: the error is told once, the torrent goes on by itself, and no block is fetched twice."""
+    """At any call: the error is told once, the torrent goes on by itself, and no block is fetched twice.
+
+    A piece that could not be hashed for it is nobody's fault.
+    """
     for number in (1, 2, 3):
         faults = Faults()
         faults.at(kind, number)
@@ -29,12 +36,15 @@ def test_a_disk_that_fails_once_loses_nothing(storage: type[PlainStorage], kind:
         remote = Remote(node, torrent, content, rate=blocks)
         until(clock, node, lambda: torrent.signals.complete.is_set, 60)  # noqa: B023 - called here
         check(node)
+        failed = faults.calls[kind] >= number
+        faults.forgive()
         assert on_disk(torrent.opened(), content) == content.content
         told = node.told()
-        assert len([event for event in told if isinstance(event, events.Failed)]) == (faults.calls[kind] >= number)
-        assert len([event for event in told if isinstance(event, events.Recovered)]) == (faults.calls[kind] >= number)
+        assert len([event for event in told if isinstance(event, events.Failed)]) == failed
+        assert len([event for event in told if isinstance(event, events.Recovered)]) == failed
         assert torrent.totals.downloaded == content.geometry.total
         assert not remote.link.closed
+        assert not node.engine.banned
 
 
 def test_a_full_disk_stops_the_torrent_with_the_system_s_words() -> None:
@@ -145,6 +155,28 @@ def test_a_storage_that_cannot_be_opened_is_opened_again(failures: int) -> None:
     Remote(node, torrent, content)
     node.settle()
     assert torrent.signals.complete.is_set
+
+
+def test_a_system_error_that_a_storage_lets_through_keeps_its_number_and_its_words() -> None:
+    """It is the disk that refused, whoever forgot to say so in the project's words."""
+    content = sample(pieces=2, blocks=2)
+    home = PlainStorage()
+    node = Node(clock := Clock())
+    torrent = node.add(content, home)
+    node.settle()
+
+    def refuse() -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "/somewhere/else")
+
+    home.before_piece = refuse
+    Remote(node, torrent, content)
+    node.settle()
+    assert isinstance(torrent.stage, Failed)
+    assert isinstance(torrent.stage.error, StorageFailed)
+    assert torrent.stage.error.errno == errno.EROFS
+    assert str(torrent.stage.error) == "/somewhere/else: Read-only file system"
+    home.before_piece = lambda: None
+    until(clock, node, lambda: torrent.signals.complete.is_set, 20)
 
 
 def test_our_own_mistake_in_a_job_stops_the_torrent_and_says_so() -> None:

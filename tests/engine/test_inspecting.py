@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from hashlib import sha1
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -20,7 +21,11 @@ from anabranch.model import BLOCK_SIZE, Closed, StorageFailed
 from anabranch.storage import FileStorage, TorrentStorage
 from anabranch.storage.backend import Room
 from anabranch.storage.file_storage_io import FileTorrent
+from anabranch.storage.memory import MemoryTorrent
+from anabranch.testing import Fault, FaultyStorage
 from engine.samples import Faults, PlainStorage, Sample, changed, modern, sample
+from engine.test_exact import streaming
+from testing.broken import AbleStorage
 
 
 def layers_of(content: Sample) -> PieceLayers | None:
@@ -80,7 +85,7 @@ def on_disk(content: Sample, folder: Path) -> FileTorrent:
 
 def test_no_worker_can_wait_for_the_engine() -> None:
     """W19: what workers run knows neither the turn nor anything that takes it, so nobody who has it waits in vain."""
-    below = {"anabranch.metainfo", "anabranch.model", "anabranch.storage"}
+    below = {"anabranch.engine.exact", "anabranch.metainfo", "anabranch.model", "anabranch.storage"}
     modules = {getattr(value, "__module__", "") for value in vars(inspecting).values()}
     ours = {name for name in modules if name.startswith("anabranch.")} - {inspecting.__name__}
     assert ours
@@ -181,3 +186,109 @@ def test_a_check_that_nobody_wants_ends_within_one_buffer(blocks: int) -> None:
     with pytest.raises(Closed):
         inspect(storage, content.metainfo.info, None, range(content.geometry.piece_count), lambda: next(asked) > 3)
     assert home.faults.calls["read"] <= 3 * max(1, WARM_SIZE // (blocks * BLOCK_SIZE))
+
+
+class Knowing(MemoryTorrent):
+    """Knows the digests of some pieces, and counts reads."""
+
+    knows: Sequence[int] = ()
+
+    def __init__(self, content: Sample) -> None:
+        super().__init__(content.geometry, content.info_hash)
+        self.read: set[int] = set()
+        self.asked: list[int] = []
+        for piece in range(content.geometry.piece_count):
+            self.writev(piece, 0, [content.of_piece(piece)])
+
+    def readinto(self, piece: int, begin: int, buffer: Room) -> None:
+        self.read.add(piece)
+        super().readinto(piece, begin, buffer)
+
+    def sha1(self, piece: int) -> bytes | None:
+        self.asked.append(piece)
+        return sha1(self._pieces[piece]).digest() if piece in self.knows else None
+
+
+@pytest.mark.parametrize("blocks", [2, 2 * WARM_SIZE // BLOCK_SIZE])
+def test_a_piece_whose_digest_the_storage_knows_is_not_read(blocks: int) -> None:
+    """Whether it is right or wrong."""
+    content = sample(pieces=4, blocks=blocks)
+    storage = Knowing(content)
+    storage.writev(1, 0, [b"x"])
+    storage.knows = range(4)
+    assert inspected(storage, content) == [True, False, True, True]
+    assert storage.read == set()
+    storage.knows = (0, 1)
+    assert inspected(storage, content) == [True, False, True, True]
+    assert storage.read == {2, 3}
+
+
+def test_a_storage_that_knows_no_digest_is_asked_once_for_a_stretch() -> None:
+    """To ask for each of many small pieces would cost as much as to hash them."""
+    content = sample(pieces=640, blocks=1)
+    storage = Knowing(content)
+    assert inspected(storage, content) == [True] * 640
+    assert len(storage.asked) == 640 * BLOCK_SIZE // WARM_SIZE
+
+
+@pytest.mark.parametrize("kind", ["v2", "hybrid"])
+def test_a_sha1_alone_does_not_judge_a_piece_that_has_a_v2_hash(kind: str) -> None:
+    """Both must be right."""
+    content = modern(kind, (40_000,))
+    storage = Knowing(content)
+    storage.knows = range(content.geometry.piece_count)
+    assert all(inspected(storage, content))
+    assert storage.asked == []
+
+
+def test_digests_that_cannot_be_had_are_like_bytes_that_cannot() -> None:
+    """What is missing is wrong; what the system refuses stops the check."""
+    content = sample(pieces=2, blocks=2)
+    home = FaultyStorage(AbleStorage())
+    storage = home.open(content.metainfo.info, content.info_hash)
+    for piece in range(2):
+        storage.piece(piece).writev(0, [content.of_piece(piece)])
+    home.faults.add(Fault("sha1", errno.ENOENT, pieces={0}))
+    assert inspected(storage, content) == [False, True]
+    home.faults.add(Fault("sha1", errno.EIO, pieces={1}))
+    with pytest.raises(StorageFailed):
+        inspected(storage, content)
+
+
+def test_a_hole_under_a_final_name_is_judged_without_a_read(tmp_path: Path) -> None:
+    """A file that another program made with its whole length: its zeros are right where zeros are due."""
+    piece_length, pieces = 16 * BLOCK_SIZE, 1024
+    content = sample(pieces=1, blocks=16)
+    zeros = sha1(bytes(piece_length)).digest()
+    hashes = zeros * (pieces // 2) + content.metainfo.info.piece_hashes * (pieces // 2)
+    wide = changed(content, length=pieces * piece_length, pieces=hashes)
+    with (tmp_path / wide.metainfo.info.name).open("wb") as file:
+        file.truncate(pieces * piece_length)
+        file.seek((pieces - 2) * piece_length)
+        file.write(content.content)
+    storage = Counted(FileStorage(tmp_path).open(wide.metainfo.info, wide.info_hash))
+    right = inspected(storage, wide)
+    assert [piece for piece, good in enumerate(right) if good] == [*range(pieces // 2), pieces - 2]
+    assert sum(size for _, size in storage.reads) <= WARM_SIZE
+    storage.close()
+
+
+@pytest.mark.parametrize("blocks", [1, 3, WARM_SIZE // BLOCK_SIZE + 1])
+def test_pieces_are_streamed_where_each_read_would_be_a_request(blocks: int) -> None:
+    """One stream for a piece, however long it is, and no other read; what is not there is wrong."""
+    content = sample(pieces=5, blocks=blocks, cut=5)
+    storage = streaming(content, 0, 1, 3, 4)
+    storage.writev(1, 0, [b"x"])
+    assert inspected(storage, content) == [True, False, False, True, True]
+    assert not storage.reads
+    assert len(storage.streams) == len(set(storage.streams)) <= 5
+
+
+def test_a_missing_piece_is_not_judged_by_what_the_buffer_had_before() -> None:
+    """It may be what is due: the zeros that a new buffer is full of, or the same piece again."""
+    zeros = bytes(2 * BLOCK_SIZE)
+    content = changed(sample(pieces=4, blocks=2), pieces=sha1(zeros).digest() * 4)
+    storage = PlainStorage()
+    storage.data[2] = bytearray(zeros)
+    opened = storage.open(content.metainfo.info, content.info_hash)
+    assert inspected(opened, content) == [False, False, True, False]

@@ -52,7 +52,10 @@ def test_what_comes_during_a_group_makes_the_next_one() -> None:
 
 @pytest.mark.parametrize("home", [PlainStorage, GroupedStorage])
 def test_after_a_failed_sync_nothing_is_believed_before_it_was_hashed(home: type[PlainStorage]) -> None:
-    """The system may have dropped any of it, also what was written during the sync."""
+    """The system may have dropped any of it, also what was written during the sync.
+
+    The flaw: errors of the sync were ignored, and the piece was marked complete.
+    """
     content = sample(pieces=6, blocks=2)
     faults = Faults()
     storage = home(faults)
@@ -67,11 +70,13 @@ def test_after_a_failed_sync_nothing_is_believed_before_it_was_hashed(home: type
     assert len(verified) >= 4
     kind = "record" if home is GroupedStorage else "flush"
     faults.at(kind, faults.calls[kind] + 1)
+    doubtful = {*torrent.disk.recording, *torrent.disk.unrecorded}
+    assert set(torrent.disk.recording) < doubtful
     node.record.held = False
     node.settle()
     assert isinstance(torrent.stage, Failed)
     unknown = set(torrent.disk.checks.queued.search(1))
-    assert unknown
+    assert unknown >= doubtful
     assert not any(torrent.pieces.known[piece] for piece in unknown)
     lost = min(unknown)
     storage.data[lost][0] ^= 1
@@ -129,3 +134,32 @@ def test_an_empty_torrent_is_complete_when_it_is_open() -> None:
     torrent = node.add(content)
     node.settle()
     assert torrent.signals.complete.is_set
+
+
+@pytest.mark.parametrize("home", [PlainStorage, GroupedStorage])
+def test_what_is_being_written_when_a_sync_fails_is_hashed_too(home: type[PlainStorage]) -> None:
+    """The system may have dropped its bytes and told of it once: the next sync would go through."""
+    content = sample(pieces=40, blocks=2)
+    faults = Faults()
+    node = Node(clock := Clock())
+    torrent = node.add(content, home(faults))
+    node.settle()
+    Remote(node, torrent, content, rate=8)
+    node.record.held = True
+    until(clock, node, lambda: bool(torrent.disk.recording), 5)
+    node.disk.held = True
+    until(clock, node, lambda: bool(torrent.holding.finishing), 5)
+    late = set(torrent.holding.finishing)
+    kind = "record" if home is GroupedStorage else "flush"
+    faults.at(kind, faults.calls[kind] + 1)
+    node.record.held = False
+    node.settle()
+    assert isinstance(torrent.stage, Failed)
+    doubtful = set(torrent.disk.checks.queued.search(1))
+    assert doubtful.isdisjoint(late)
+    hashed = torrent.totals.hashed
+    node.disk.held = False
+    node.settle()
+    assert torrent.totals.hashed - hashed == (2 * len(late) + len(doubtful)) * torrent.pieces.geometry.piece_length
+    assert torrent.disk.checks.doubted == set()
+    until(clock, node, lambda: torrent.signals.complete.is_set, 60)

@@ -24,7 +24,7 @@ pytest.importorskip("libtorrent", reason="libtorrent has no wheel for this Pytho
 from anabranch.api import Address, Metainfo, create, events
 from anabranch.engine import exchanging
 from anabranch.engine.jobs import read_leaves
-from anabranch.storage import PieceStorage
+from anabranch.storage import TorrentStorage
 from anabranch.testing import ScriptedPeer
 from anabranch.testing.saying import REJECT, REQUEST, block, greeted, range_of, ranged
 from anabranch.testing.scene import Hear, Scene, Steps
@@ -100,9 +100,9 @@ def test_libtorrent_asks_us_for_the_hashes_of_a_wrong_pieces_blocks(
     data = torrent_of(original, "v2", MIB)
     reads: list[int] = []
 
-    def read(piece: PieceStorage, length: int) -> bytes:
+    def read(storage: TorrentStorage, piece: int, length: int) -> bytes:
         reads.append(length)
-        return read_leaves(piece, length)
+        return read_leaves(storage, piece, length)
 
     monkeypatch.setattr(exchanging, "read_leaves", read)
     slow = {"data_dir": original.parent, "upload_rate": 700 * KIB}

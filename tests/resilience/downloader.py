@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import resource
 import signal
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from anabranch.api import Client, Config, Torrent, TorrentError
-from anabranch.engine import failing
+from anabranch.engine import failing, keeping
 
 _CAPABILITY_VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3, capget(2)
 
@@ -30,6 +31,18 @@ def obey_permissions() -> None:
     sets[1] &= ~0b110
     if libc.capset(header, sets):
         raise OSError(ctypes.get_errno(), "capset")
+
+
+def die_after_unlinks(count: int) -> None:
+    """End as by a kill when so many files have been removed."""
+    unlink, left = os.unlink, iter(range(count))
+
+    def counted(*args: Any, **keys: Any) -> None:
+        if next(left, None) is None:
+            os._exit(9)
+        unlink(*args, **keys)
+
+    os.unlink = counted
 
 
 class Program:
@@ -72,8 +85,22 @@ class Program:
             case "stats":
                 told = self.torrent(request["torrent"]).stats()._asdict()
                 return {**told, "info_hash": request["torrent"]}
+            case "move":
+                self.torrent(request["torrent"]).move(request["directory"])
+            case "where":
+                found = self.torrent(request["torrent"])
+                return [found.data_dir, found.files_dir, [file.path for file in found.files]]
+            case "drop_data":
+                die_after_unlinks(request["unlinks"])
+                self.torrent(request["torrent"]).drop(delete_data=True).wait()
+            case "restore":
+                return [str(torrent.info_hash) for torrent in self.client.restore()]
             case "limit_file_size":
                 resource.setrlimit(resource.RLIMIT_FSIZE, (request["size"], resource.RLIM_INFINITY))
+            case "limit_open_files":
+                resource.setrlimit(
+                    resource.RLIMIT_NOFILE, (request["size"], resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+                )
             case "close":
                 return self.client.close()
             case unknown:
@@ -89,6 +116,8 @@ def main() -> None:
         obey_permissions()
     if start["retry_every"]:
         failing.RETRY_EVERY = start["retry_every"]
+    if start["keep_every"]:
+        keeping.KEEP_EVERY = start["keep_every"]
     program = Program(start["settings"])
     print(json.dumps({"answer": list(program.client.listen_addresses[0])}), flush=True)
     for line in sys.stdin:

@@ -6,12 +6,15 @@ import hashlib
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from anabranch.api import Metainfo
-from anabranch.storage import SessionStore, session_key
+from anabranch.engine.homes_io import CACHE, CACHE_SIZE, DATABASE
+from anabranch.model import StorageFailed
+from anabranch.storage import CacheStorage, Completion, SessionStore, SqliteStorage, TorrentStorage, session_key
 from ours import until
 
 PROGRAM = Path(__file__).with_name("downloader.py")
@@ -33,12 +36,20 @@ class Downloader:
         folder: It writes to *folder*/data and remembers in *folder*/state.
         host: Loopback address to listen on and to dial from.
         retry_every: Seconds between attempts after a failure of the disk; 0 for those of the engine.
+        keep_every: Seconds between syncs of unfinished pieces; 0 for those of the engine.
         obey_permissions: Let the permissions of files count, also for root.
         settings: Config's fields beside or instead of these.
     """
 
     def __init__(
-        self, folder: Path, host: str, *, retry_every: float = 0, obey_permissions: bool = False, **settings: Any
+        self,
+        folder: Path,
+        host: str,
+        *,
+        retry_every: float = 0,
+        keep_every: float = 0,
+        obey_permissions: bool = False,
+        **settings: Any,
     ) -> None:
         chosen = {
             "data_dir": str(folder / "data"),
@@ -47,7 +58,12 @@ class Downloader:
             "listen_port": 0,
             **settings,
         }
-        self._start = {"settings": chosen, "retry_every": retry_every, "obey_permissions": obey_permissions}
+        self._start = {
+            "settings": chosen,
+            "retry_every": retry_every,
+            "keep_every": keep_every,
+            "obey_permissions": obey_permissions,
+        }
         self.address = ("", 0)
         self.torrent = ""
 
@@ -126,11 +142,13 @@ class Downloader:
         return told["answer"]
 
 
-def pieces_on_disk(metainfo: Metainfo, data: Path) -> set[int]:
-    """Hash what is there, file by file under either of its names, without any code of ours.
+def pieces_on_disk(metainfo: Metainfo, data: Path, storage: str = "file") -> set[int]:
+    """Hash what is there: of files, under either of their names, without any code of ours.
 
     A piece is right when it has every hash that the torrent has of it.
     """
+    if storage != "file":
+        return _pieces_in(_kept(metainfo, data, storage), metainfo)
     info = metainfo.info
     geometry = info.geometry
     length, pieces = geometry.piece_length, range(geometry.piece_count)
@@ -164,8 +182,34 @@ def _root(content: bytes, width: int) -> bytes:
     return layer[0]
 
 
-def pieces_recorded(metainfo: Metainfo, folder: Path) -> set[int]:
-    """What the session store below *folder* has as complete."""
+def _kept(metainfo: Metainfo, data: Path, storage: str) -> TorrentStorage:
+    home = SqliteStorage(data / DATABASE) if storage == "sqlite" else CacheStorage(data / CACHE, CACHE_SIZE)
+    return home.open(metainfo.info, metainfo.info.info_hash)
+
+
+def _pieces_in(storage: TorrentStorage, metainfo: Metainfo) -> set[int]:
+    info, right = metainfo.info, set()
+    for piece in range(info.geometry.piece_count):
+        content = bytearray(info.geometry.length_of(piece))
+        with suppress(StorageFailed):
+            storage.piece(piece).readinto(0, content)
+            if hashlib.sha1(content).digest() == info.hash_of(piece):
+                right.add(piece)
+    storage.close()
+    return right
+
+
+def pieces_recorded(metainfo: Metainfo, folder: Path, storage: str = "file") -> set[int]:
+    """What is recorded as complete: of files, in the session store below *folder*."""
+    if storage != "file":
+        database = _kept(metainfo, folder / "data", storage)
+        recorded = {
+            piece
+            for piece in range(metainfo.info.geometry.piece_count)
+            if database.piece(piece).completion() is Completion.COMPLETE
+        }
+        database.close()
+        return recorded
     store = SessionStore(folder / "state")
     try:
         completion = store.completion(session_key(metainfo.info.info_hash, folder / "data"))

@@ -12,39 +12,54 @@ from threading import Thread
 
 import pytest
 
-from anabranch.model import Geometry, InputRefused, StorageFailed
+from anabranch.model import Geometry, InfoHash, InputRefused, StorageFailed
 from anabranch.storage import (
     Bulk,
     Completion,
+    Direct,
     FileStorage,
     Groups,
     Handles,
+    Hashes,
     MemoryCompletion,
+    ReadsAcross,
     ReadsWarm,
     Selects,
     Sparse,
 )
-from storage.conformance import SMALL, conforms
+from anabranch.testing import StorageCheck
+from storage.conformance import SMALL, every_rule
 from storage.small_torrents import HASH, SmallFile, SmallTorrent, got, lay_down, named, put, torrent, tree, whole
 
 PAIR = torrent(64, named("t/a", 100), named("t/b", 92))  # pieces 0, 1 (shared), 2
 
 
-@pytest.mark.parametrize(
-    "hidden", [(), ("preadv", "pwritev"), ("preadv", "pwritev", "pread", "pwrite", "SEEK_DATA", "RWF_NOWAIT", "fchmod")]
-)
-def test_files_are_a_whole_back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: tuple[str, ...]) -> None:
+FAST_CALLS = ("preadv", "pwritev")
+ALL_CALLS = (*FAST_CALLS, "pread", "pwrite", "SEEK_DATA", "RWF_NOWAIT", "fchmod")
+
+
+@pytest.mark.parametrize(("hidden", "preallocate"), [((), False), ((), True), (FAST_CALLS, False), (ALL_CALLS, False)])
+@every_rule
+def test_files_are_a_whole_back_end(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hidden: tuple[str, ...],
+    check: StorageCheck,
+    preallocate: bool,
+) -> None:
     """Also where the system lacks the fast calls."""
     for name in hidden:
         monkeypatch.delattr(os, name, raising=False)
     if hidden:
         monkeypatch.setattr(os, "supports_dir_fd", set())
-    conforms(FileStorage(tmp_path))
+    stores: dict[InfoHash, MemoryCompletion] = {}
+    home = FileStorage(tmp_path, lambda hash_: stores.setdefault(hash_, MemoryCompletion()), preallocate=preallocate)
+    check(lambda: home, persistent=True)
 
 
 def test_it_has_every_ability(tmp_path: Path) -> None:
     storage = FileStorage(tmp_path).open(SMALL, HASH)
-    for ability in (ReadsWarm, Groups, Bulk, Selects, Sparse):
+    for ability in (ReadsWarm, ReadsAcross, Groups, Bulk, Selects, Sparse, Hashes, Direct):
         assert isinstance(storage, ability)
     assert storage.capacity is None
 
@@ -176,7 +191,7 @@ def test_what_lies_behind_a_files_end_is_not_the_torrents(tmp_path: Path, caplog
 
 
 def test_recorded_pieces_whose_files_are_gone_or_short_are_incomplete(tmp_path: Path) -> None:
-    """5.4 of the rules: a file's size is compared with what is recorded, at each start."""
+    """A file's size is compared with what is recorded, at each start."""
     small = torrent(10, named("a", 35), named("b", 35), named("c", 30))
     store = MemoryCompletion()
     store.record(range(10), [])

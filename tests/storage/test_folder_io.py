@@ -44,6 +44,59 @@ def test_a_file_is_renamed_and_removed(folder: Folder, tmp_path: Path) -> None:
         folder.rename(("a", "old"), ("a", "new"))
 
 
+def test_a_file_moves_to_another_data_directory(folder: Folder, tmp_path: Path) -> None:
+    other = Folder(tmp_path / "other" / "data")
+    os.close(folder.open(("a", "old"), CREATE))
+    folder.move(("a", "old"), other, ("b", "new"))
+    assert (folder.sizes(("a",), ["old"]), other.sizes(("b",), ["new"])) == ([None], [0])
+    with pytest.raises(StorageFailed, match=r"a/old: No such file or directory \(moving it to .*other/data/c\)"):
+        folder.move(("a", "old"), other, ("c",))
+
+
+def test_files_of_one_directory_are_removed_but_nothing_else(folder: Folder, tmp_path: Path) -> None:
+    """Their bytes are told. What stands behind a link, or is one, is another's."""
+    for name in ("x", "y"):
+        descriptor = folder.open(("a", name), CREATE)
+        os.write(descriptor, b"abc")
+        os.close(descriptor)
+    (tmp_path / "data" / "a" / "link").symlink_to(tmp_path / "data" / "a" / "y")
+    (tmp_path / "data" / "a" / "b").mkdir()
+    (tmp_path / "data" / "way").symlink_to(tmp_path / "data" / "a")
+    assert folder.remove_files(("way",), ["x"]) == 0
+    assert folder.remove_files(("a", "x"), ["x"]) == 0
+    assert folder.remove_files(("nowhere", "at all"), ["x"]) == 0
+    assert folder.remove_files(("a",), ["x", "link", "b", "none"]) == 3
+    assert sorted(os.listdir(tmp_path / "data" / "a")) == ["b", "link", "y"]
+
+
+def test_directories_are_removed_from_below_if_they_are_empty(folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / "data" / "a" / "b" / "c").mkdir(parents=True)
+    (tmp_path / "data" / "d" / "e").mkdir(parents=True)
+    (tmp_path / "data" / "d" / "mine").write_bytes(b"")
+    folder.remove_empty([("a",), ("a", "b"), ("a", "b", "c"), ("d",), ("d", "e"), ("f",)])
+    assert {str(path.relative_to(tmp_path / "data")) for path in (tmp_path / "data").rglob("*")} == {"d", "d/mine"}
+
+
+def test_a_file_reached_in_two_ways_is_known(folder: Folder, tmp_path: Path) -> None:
+    os.close(folder.open(("a", "x"), CREATE))
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    os.link(tmp_path / "data" / "a" / "x", tmp_path / "data" / "x")
+    assert Folder(tmp_path / "link").identity(("a", "x")) == folder.identity(("a", "x"))
+    assert folder.identity(("x",)) != folder.identity(("a", "x"))
+
+
+def test_a_data_directory_that_is_made_is_durable_with_those_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a loss of power could take with it what sync() has promised."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    folder = Folder(tmp_path / "x" / "y")
+    for name in ("a", "b"):
+        os.close(folder.open((name,), CREATE))
+    assert sorted(synced) == sorted(path.stat().st_ino for path in (tmp_path, tmp_path / "x"))
+
+
 @pytest.mark.parametrize("linked", ["directory", "file"])
 def test_no_symbolic_link_leads_outside(folder: Folder, tmp_path: Path, linked: str) -> None:
     """A link planted below the data directory would let a torrent overwrite any file of the user."""

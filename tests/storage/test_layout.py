@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anabranch.model import Geometry, InputRefused
-from anabranch.storage.layout import Extent, FileMap, check_names, check_range, cut, partial_names
+from anabranch.storage.layout import Extent, FileMap, check_names, check_range, cut, directories, partial_names, renamed
 from storage.small_torrents import SmallFile, named, torrent
 
 LENGTHS = st.lists(st.integers(0, 50), min_size=1, max_size=12).filter(any)
@@ -38,6 +38,8 @@ def test_between_files_that_begin_at_pieces_is_nothing() -> None:
         [Extent(3, 0, 16)],
     ]
     assert [laid.pieces_of(number) for number in range(4)] == [range(2), range(0), range(2, 3), range(3, 4)]
+    assert [list(laid.files_of(range(piece, piece + 1))) for piece in range(4)] == [[0], [0], [2], [3]]
+    assert list(laid.files_of(range(1, 4))) == [0, 2, 3]
     for offset in (16, 20, 31):
         with pytest.raises(ValueError, match="no file has the byte"):
             list(laid.extents(offset, 16))
@@ -137,3 +139,50 @@ def test_any_names_are_taken_or_refused(paths: list[list[str]]) -> None:
     except InputRefused:
         return
     assert all(file.path and not {"", ".", ".."} & set(file.path) for file in files)
+
+
+def test_files_are_renamed_and_all_else_stays() -> None:
+    small = torrent(16, named("t/a", 10), SmallFile((".pad", "6"), 6, pad=True), named("t/b", 3))
+    assert renamed(small, {}) is small
+    other = renamed(small, {2: ("u", "c"), 0: ("d",)})
+    assert [file.path for file in other.files] == [("d",), (".pad", "6"), ("u", "c")]
+    assert other.geometry == small.geometry
+    for before, after in zip(small.files, other.files, strict=True):
+        assert (before.offset, before.length, before.pad) == (after.offset, after.length, after.pad)
+        assert (before.executable, before.symlink) == (after.executable, after.symlink)
+    assert FileMap(other.files, other.geometry).pieces_of(2) == range(1, 2)
+    assert [file.path for file in renamed(small, {0: ("t", "b"), 2: ("t", "a")}).files][::2] == [("t", "b"), ("t", "a")]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {0: ()},
+        {0: ("..", "x")},
+        {0: ("",)},
+        {0: ("a/b",)},
+        {0: ("a\0b",)},
+        {0: ("x" * 256,)},
+        {0: ("t", "b")},
+        {0: ("t",)},
+        {0: ("t", "b", "a")},
+        {1: ("pad",)},
+        {3: ("x",)},
+        {-1: ("x",)},
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(names: dict[int, tuple[str, ...]]) -> None:
+    """Unsafe ones, one of two files, one that is a directory of others; and of what is never made."""
+    small = torrent(16, named("t/a", 10), SmallFile((".pad", "6"), 6, pad=True), named("t/b", 3))
+    with pytest.raises(InputRefused):
+        renamed(small, names)
+
+
+def test_a_file_where_anothers_directory_must_be_is_refused() -> None:
+    """In a torrent, too."""
+    with pytest.raises(InputRefused, match="'a/b' is a file, and a directory of other files"):
+        check_names(torrent(16, named("a/b", 1), named("a/b/c", 1)).files)
+
+
+def test_all_directories_lead_to_files() -> None:
+    assert directories([("a", "b", "c"), ("a", "d"), ("e",)]) == {("a",), ("a", "b")}

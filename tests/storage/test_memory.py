@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from anabranch.storage import Bulk, Groups, MemoryStorage, ReadsWarm, Selects, Sparse
-from storage.conformance import SMALL, conforms
+from anabranch.testing import StorageCheck
+from storage.conformance import SMALL, every_rule
 from storage.small_torrents import HASH, put
 
 
-def test_memory_is_a_whole_back_end() -> None:
-    conforms(MemoryStorage())
+@every_rule
+def test_memory_is_a_whole_back_end(check: StorageCheck) -> None:
+    """By every rule but that what is recorded outlives closing."""
+    check(MemoryStorage)
 
 
 def test_it_has_every_ability_but_leaving_files_out() -> None:

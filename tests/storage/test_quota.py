@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anabranch.storage import quota as quota_module
 from anabranch.storage.quota import Quota
 
 
@@ -30,7 +32,7 @@ def test_what_was_used_longest_ago_goes_first_and_no_more_than_needed() -> None:
     quota.use("a")
     assert quota.excess(1) == ["b"]
     assert quota.excess(26) == ["b", "c"]
-    assert quota.idle() == ["b", "c", "d", "a"]
+    assert list(quota.idle()) == ["b", "c", "d", "a"]
 
 
 def test_what_is_in_somebodys_hands_is_never_given_up() -> None:
@@ -62,6 +64,18 @@ def test_a_limit_that_shrinks_makes_victims() -> None:
     assert quota.excess() == ["a", "b"]
 
 
+def test_what_is_spared_is_met_once() -> None:
+    """It counts as used then; what goes instead was used longest ago of the rest, and there may not be enough of it."""
+    quota = full()
+    before = list(quota.idle())
+    spared = set(before[:1])
+    victims = quota.surplus(1000, spared.__contains__)
+    assert victims == before[1:]
+    assert list(quota.idle()) == [*before[1:], *before[:1]]
+    quota.limit = None
+    assert quota.surplus(1000, spared.__contains__) == []
+
+
 @given(st.lists(st.tuples(st.sampled_from(["keep", "settle", "use", "remove"]), st.integers(0, 5), st.integers(0, 60))))
 def test_the_sum_is_always_that_of_the_parts(steps: list[tuple[str, int, int]]) -> None:
     """And giving up what excess() names makes room, as far as anything may go."""
@@ -79,4 +93,32 @@ def test_the_sum_is_always_that_of_the_parts(steps: list[tuple[str, int, int]]) 
     assert quota.used == sum(held.values())
     for victim in quota.excess():
         quota.remove(victim)
-    assert quota.used <= 100 or not quota.idle()
+    assert quota.used <= 100 or not list(quota.idle())
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["keep", "settle", "use", "remove", "look"]), st.integers(0, 7)), max_size=60)
+)
+def test_the_order_is_that_of_a_plain_list(steps: list[tuple[str, int]]) -> None:
+    """Wherever what is at the front of it is kept."""
+    quota: Quota[int] = Quota(0)
+    held: set[int] = set()
+    idle: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quota_module, "_FRONT", 2)
+        for step, key in steps:
+            if step == "look":
+                assert list(quota.idle()) == idle
+                continue
+            quota.keep(key, 10 + key) if step == "keep" else getattr(quota, step)(key)
+            known = key in held or key in idle
+            if step in ("keep", "remove") or (step == "use" and key in idle) or (step == "settle" and known):
+                held.discard(key)
+                if key in idle:
+                    idle.remove(key)
+                held.update({key} if step == "keep" else ())
+                idle += [key] if step in ("use", "settle") else []
+            assert [one for one in range(8) if quota.may_go(one)] == sorted(idle)
+            assert [one for one in range(8) if one in quota] == sorted({*held, *idle})
+            assert quota.used == sum(10 + one for one in (*held, *idle)) == sum(map(quota.size, range(8)))
+        assert quota.excess() == idle

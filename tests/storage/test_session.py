@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anabranch.bencode import encode
 from anabranch.model import InfoHash, InputRefused
-from anabranch.storage import InUse, SavedTorrent, SessionKey
+from anabranch.storage import InUse, Place, Relocating, Removing, SavedTorrent, SessionKey, Whereabouts
+from anabranch.storage.session import decode_whereabouts, encode_whereabouts
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\udc80\udcff"))
+PLACES = st.builds(
+    Place, NAMES, st.dictionaries(st.integers(0, 99), st.lists(NAMES, max_size=3).map(tuple), max_size=3)
+)
+INTENTS = st.none() | st.builds(Removing, st.none() | PLACES) | st.builds(Relocating, PLACES, st.none() | NAMES)
 
 
 def test_one_torrent_in_two_directories_is_two_torrents() -> None:
@@ -18,3 +32,38 @@ def test_nothing_partial_is_the_rule() -> None:
 
 def test_a_torrent_in_use_is_the_users_mistake() -> None:
     assert issubclass(InUse, InputRefused)
+
+
+@given(st.builds(Whereabouts, st.none() | PLACES, INTENTS))
+def test_where_the_data_is_is_written_and_read(where: Whereabouts) -> None:
+    """With names that are no text, too."""
+    assert decode_whereabouts(encode_whereabouts(where)) == where
+
+
+@given(st.binary())
+def test_any_bytes_are_where_the_data_is_or_refused(noise: bytes) -> None:
+    """They come from a file that may be damaged."""
+    with suppress(InputRefused):
+        decode_whereabouts(noise)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"le",
+        encode({b"else": 1}),
+        encode({b"place": 1}),
+        encode({b"place": {}}),
+        encode({b"place": {b"directory": b"/", b"names": []}}),
+        encode({b"place": {b"directory": 1, b"names": {}}}),
+        encode({b"place": {b"directory": b"/", b"names": {b"x": []}}}),
+        encode({b"place": {b"directory": b"/", b"names": {b"1": b"x"}}}),
+        encode({b"target": {b"directory": b"/", b"names": {}}, b"data path": 3}),
+        encode({b"remove": 1, b"target": 1}),
+        encode({b"place": {b"directory": b"\xed\xa0\x80", b"names": {b"1": [1]}}}),
+    ],
+)
+def test_what_nobody_wrote_is_refused(body: bytes) -> None:
+    with pytest.raises(InputRefused):
+        decode_whereabouts(body)

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anabranch.model import Closed, InfoHash, StorageFailed
-from anabranch.storage import CompletionStore, FileStorage, InUse, SavedTorrent, SessionKey, SessionStore, session_key
-from storage.conformance import conforms
-from storage.small_torrents import HASH
+from anabranch.model import Closed, Geometry, InfoHash, StorageFailed
+from anabranch.storage import (
+    CompletionStore,
+    FileStorage,
+    InUse,
+    Place,
+    Relocating,
+    Removing,
+    SavedTorrent,
+    SessionKey,
+    SessionStore,
+    Whereabouts,
+    session_key,
+)
+from anabranch.storage.database_io import Database
+from anabranch.testing import StorageCheck
+from storage.conformance import every_rule
+from storage.small_torrents import HASH, named, torrent
 
 KEY = SessionKey(HASH, "/data/東京\udcff")
 SAVED = SavedTorrent(b"d4:infoe", (1, 0, 5), True, False, 1 << 40, 3, 1.5e9, {7: b"\xf0", 350_000: b"\x01"})
@@ -51,13 +68,164 @@ def test_saving_again_replaces_all_of_it(tmp_path: Path) -> None:
     assert [key.data_path for key in store.torrents()] == ["/earlier", KEY.data_path]
 
 
-def test_partial_pieces_are_given_out_once(tmp_path: Path) -> None:
-    """Once blocks are written the bitmaps are stale; a crash must not find them again."""
+def test_partial_pieces_are_saved_apart_and_stay_until_they_are_replaced(tmp_path: Path) -> None:
+    """As a hint for whoever starts after a crash; the hash decides."""
+    store = SessionStore(tmp_path)
+    other = replace(KEY, data_path="/other")
+    store.save(KEY, replace(SAVED, partial={}))
+    store.save_partial(KEY, {1: b"\xf0", 2: b"\x01"})
+    store.save_partial(KEY, {2: b"\x03"})
+    for _ in range(2):
+        assert store.load_partial([other, KEY]) == [{}, {2: b"\x03"}]
+    assert store.load(KEY) == replace(SAVED, partial={2: b"\x03"})
+    store.save_partial(KEY, {})
+    assert store.load_partial([KEY]) == [{}]
+
+
+def test_where_the_data_is_is_remembered_with_what_was_begun(tmp_path: Path) -> None:
+    """Also of a torrent of which nothing else is; saving the torrent changes nothing of it."""
+    place, intent = Place("/incomplete", {1: ("t", "b\udcff")}), Relocating(Place("/new"), "/new")
+    store = SessionStore(tmp_path)
+    assert store.place(KEY) == Whereabouts()
+    store.arrived(KEY, place)
+    store.intend(KEY, intent)
+    store.save(KEY, SAVED)
+    store.close()
+    store = SessionStore(tmp_path)
+    assert store.place(KEY) == Whereabouts(place, intent)
+    store.intend(KEY, Removing())
+    assert store.place(KEY) == Whereabouts(place, Removing())
+    store.intend(KEY, None)
+    assert store.place(KEY) == Whereabouts(place)
+    store.intend(KEY, Removing())
+    assert store.arrived(KEY, Place(KEY.data_path)) == KEY
+    assert store.place(KEY) == Whereabouts()
+    store.intend(KEY, Removing())
+    store.forget(KEY)
+    assert store.place(KEY) == Whereabouts()
+
+
+def test_where_thousands_are_is_asked_a_few_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order asked for, and one that is asked for twice is told twice."""
+    asked: list[str] = []
+
+    class Traced(sqlite3.Connection):
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, **named)
+            self.set_trace_callback(asked.append)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Traced))
+    store = SessionStore(tmp_path)
+    keys = [SessionKey(InfoHash(number.to_bytes(20, "big")), "/data") for number in range(1000)]
+    for number in (0, 399, 400, 999):
+        store.arrived(keys[number], Place(f"/{number}"))
+    asked.clear()
+    found = store.places([*keys, keys[0]])
+    assert sum("FROM asked" in query for query in asked) == 3
+    assert {number: where.place for number, where in enumerate(found) if where.place is not None} == {
+        number: Place(f"/{number % 1000}") for number in (0, 399, 400, 999, 1000)
+    }
+    assert store.places([]) == []
+
+
+def test_a_torrent_that_has_moved_is_remembered_by_its_new_directory(tmp_path: Path) -> None:
+    """All of it, and in one transaction: completion, metainfo, partial pieces, totals, names."""
+    store = SessionStore(tmp_path)
+    new = replace(KEY, data_path="/new")
+    names = {0: ("other",)}
+    store.save(KEY, SAVED)
+    store.completion(KEY).record([1, 40_000], [2])
+    store.completion(new).record([5, 340_000], [])  # of another time: it was never removed, and must not be believed
+    store.save_partial(new, {9: b"x"})
+    store.intend(KEY, Relocating(Place("/new", names), "/new"))
+    assert store.arrived(KEY, Place("/new", names), "/new") == new
+    assert store.torrents() == [new]
+    assert store.load_all([KEY, new]) == [None, SAVED]
+    assert store.places([KEY, new]) == [Whereabouts(), Whereabouts(Place("/new", names))]
+    known, complete = store.completion(new).load(350_000)
+    assert (list(known.search(1)), list(complete.search(1))) == ([1, 2, 40_000], [1, 40_000])
+    assert not store.completion(KEY).load(350_000)[0].any()
+    assert store.warnings == []
+
+
+def test_a_torrent_does_not_take_anothers_place(tmp_path: Path) -> None:
+    """The same torrent that is remembered in that directory is another one; nothing changes."""
+    store = SessionStore(tmp_path)
+    new = replace(KEY, data_path="/new")
+    store.save(KEY, SAVED)
+    store.save(new, replace(SAVED, uploaded=0))
+    store.intend(KEY, Relocating(Place("/new"), "/new"))
+    with pytest.raises(InUse, match="in /new is remembered already"):
+        store.arrived(KEY, None, "/new")
+    assert store.load_all([KEY, new]) == [SAVED, replace(SAVED, uploaded=0)]
+    assert store.place(KEY).intent == Relocating(Place("/new"), "/new")
+
+
+def alter(store: SessionStore, statement: str, *values: object) -> None:
+    Database(os.path.dirname(store._database.path)).write(lambda database: database.execute(statement, values))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE completion SET complete = zeroblob(4095) || x'01' WHERE page = 1",
+        "UPDATE completion SET known = x'ff' WHERE page = 1",
+        "UPDATE completion SET complete = 7 WHERE page = 1",
+        "UPDATE completion SET checksum = checksum + 1 WHERE page = 1",
+        "UPDATE completion SET page = 2 WHERE page = 1",
+        "UPDATE completion SET page = -1 WHERE page = 1",
+        "UPDATE completion SET page = 'x' WHERE page = 1",
+        "UPDATE completion SET info_hash = (SELECT info_hash FROM metainfo) WHERE page = 1",
+    ],
+)
+def test_a_row_that_does_not_fit_its_checksum_is_not_believed(tmp_path: Path, damage: str) -> None:
+    """Its pieces are unknown and get hashed; a person is told once. What is recorded then is believed again."""
+    store = SessionStore(tmp_path)
+    key = SessionKey(InfoHash(bytes(20)), "/data") if "SELECT" in damage else KEY
+    store.save(SessionKey(InfoHash(bytes(20)), "/data"), SAVED)
+    store.completion(replace(KEY, data_path="/data") if "SELECT" in damage else KEY).record([3, 40_000], [])
+    alter(store, damage)
+    for _ in range(2):
+        known, complete = store.completion(key).load(100_000)
+        assert list(known.search(1)) == list(complete.search(1)) == ([] if "SELECT" in damage else [3])
+    (warning,) = store.warnings
+    assert f"torrent {key.info_hash} is damaged: up to 32,768 of its pieces have to be hashed" in warning
+    store.completion(key).record([40_001], [])
+    assert [piece for piece in store.completion(key).load(100_000)[0].search(1) if piece > 3] == [40_001]
+
+
+def test_damaged_words_on_where_the_data_is_are_not_believed(tmp_path: Path) -> None:
+    """A wrong directory would have the torrent written to somewhere else."""
+    store = SessionStore(tmp_path)
+    store.arrived(KEY, Place("/incomplete"))
+    alter(store, "UPDATE places SET whereabouts = replace(whereabouts, 'inc', 'inx')")
+    assert store.place(KEY) == Whereabouts()
+    alter(store, "UPDATE places SET whereabouts = 3")
+    assert store.places([KEY]) == [Whereabouts()]
+    store.intend(KEY, Removing())
+    assert store.place(KEY) == Whereabouts(None, Removing())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE torrents SET added = 'x'",
+        "UPDATE torrents SET priorities = 3",
+        "UPDATE torrents SET uploaded = 'x'",
+        "UPDATE torrents SET downloading_allowed = 0.5",
+        "UPDATE metainfo SET body = 'x'",
+        "UPDATE torrents SET data_path = x'41'",
+        "UPDATE torrents SET data_path = x'2f0041'",
+    ],
+)
+def test_a_row_that_cannot_be_read_is_as_if_it_were_not_there(tmp_path: Path, damage: str) -> None:
+    """Nobody downstream meets a value of the wrong kind."""
     store = SessionStore(tmp_path)
     store.save(KEY, SAVED)
-    assert store.take_partial([KEY]) == [SAVED.partial]
-    assert store.take_partial([KEY]) == [{}]
-    assert store.load(KEY) == replace(SAVED, partial={})
+    alter(store, damage)
+    assert [saved for saved in store.load_all(store.torrents()) if saved is not None] == []
+    alter(store, "UPDATE partial SET blocks = 7")
+    assert store.load_partial([KEY]) == [{}]
 
 
 def test_many_are_remembered_and_read_at_once(tmp_path: Path) -> None:
@@ -128,10 +296,43 @@ def test_completion_in_the_database_is_as_in_a_dict(
     store.close()
 
 
-def test_a_file_back_end_on_the_session_store_is_whole(tmp_path: Path) -> None:
+@every_rule
+def test_a_file_back_end_on_the_session_store_is_whole(check: StorageCheck, tmp_path: Path) -> None:
     store = SessionStore(tmp_path / "state")
     data = tmp_path / "data"
-    conforms(FileStorage(data, lambda info_hash: store.completion(session_key(info_hash, data))))
+    check(lambda: FileStorage(data, lambda info_hash: store.completion(session_key(info_hash, data))), persistent=True)
+    store.close()
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_350_000_pieces_are_opened_and_recorded_in_a_few_transactions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """The flaw: a transaction of one row for each piece when a torrent was opened or verified."""
+    content = torrent(1, named("t/a", 350_000))
+    small = replace(content, geometry=Geometry(350_000 << 20, 1 << 20), files=(named("t/a", 350_000 << 20),))
+    store = SessionStore(tmp_path / "state")
+    key, data = session_key(HASH, tmp_path / "data"), tmp_path / "data"
+    (data / "t").mkdir(parents=True)
+    (data / "t/a").write_bytes(b"")
+    if known:
+        store.completion(key).record(range(350_000), [])
+    began: list[str] = []
+
+    def note(database: sqlite3.Connection) -> None:
+        database.set_trace_callback(lambda said: began.append(said) if said.startswith("BEGIN") else None)
+
+    store._database.read(note)
+    began.clear()
+    opened = FileStorage(data, lambda info_hash: store.completion(key)).open(small, HASH)
+    assert not opened.completions()[1].any()
+    assert len(began) == (3 if known else 1)  # read; and what turned out to be gone: recorded, and made unknown
+    os.truncate(data / "t/a", 350_000 << 20)
+    began.clear()
+    opened.record(range(350_000))
+    assert opened.completions()[1].all()
+    assert len(began) == 1
+    opened.close()
 
 
 def test_a_torrent_is_run_once_in_a_program(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from anabranch.testing import KINDS
+from anabranch.testing import KINDS, STORAGE_CHECKS
 from origin import Origin
 
 PROGRAM = [sys.executable, "-m", "anabranch.testing"]
@@ -75,3 +75,23 @@ def test_bad_usage_is_told_in_words(torrent: str, words: tuple[str, ...]) -> Non
     assert done.returncode == 2
     assert "Error: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_storage_back_end_is_checked_rule_by_rule() -> None:
+    """A user's own, found by its module and the function that makes it; a line for each rule."""
+    done = run("storage", "anabranch.storage:MemoryStorage")
+    assert done.returncode == 0, done.stderr
+    assert [line.split() for line in done.stdout.splitlines()] == [["ok", check.name] for check in STORAGE_CHECKS]
+    forgetful = run("storage", "anabranch.storage:MemoryStorage", "--persistent")
+    assert forgetful.returncode == 1
+    assert "FAILED  what_was_recorded_outlives_closing: Of a persistent back end" in forgetful.stdout
+    assert f"1 of {len(STORAGE_CHECKS)} rules are not kept" in forgetful.stderr
+
+
+@pytest.mark.parametrize("factory", ["nowhere:Storage", "anabranch.storage:Nothing", "anabranch.storage", ":x"])
+def test_a_storage_that_is_not_there_is_bad_usage(factory: str) -> None:
+    """In one line, without a traceback."""
+    done = run("storage", factory)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "cannot find" in done.stderr

@@ -53,6 +53,7 @@ from anabranch.wire import (
     encode,
 )
 from anabranch.wire.connection import IDLE_TIMEOUT, KEEPALIVE_AFTER
+from wire.xor import Xor
 
 GEOMETRY = Geometry(total=3 * 48 + 10, piece_length=48)  # in blocks of 16: three, three, three, and one of 10
 OURS = OurExtensions(names={"ut_pex": 3}, version="anabranch", reqq=99)
@@ -310,6 +311,12 @@ def test_blocks_are_served_and_the_payload_is_counted() -> None:
     talk.send_blocks(0, 0, memoryview(bytes(1)), 16, lambda: free.append(3))
     talk.discard()
     assert (free, talk.pending) == ([1, 2, 3], 0)
+
+
+def test_an_encrypted_conversation_reads_what_it_sends() -> None:
+    """So its blocks must be memory of the owner's own."""
+    assert not talking().encrypted
+    assert Connection(GEOMETRY, fast=True, extended=True, now=0.0, transform=Xor()).encrypted
 
 
 def test_extensions_are_introduced_and_called_by_their_numbers() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -155,3 +158,32 @@ def test_what_tells_of_our_pieces_is_counted_until_nothing_is_queued() -> None:
     outbox.put(b"have", tells=True)
     outbox.discard()
     assert outbox.told == 0
+
+
+CUT_SHORT = """
+import mmap, os, sys
+from anabranch.wire import Connection
+
+with open(sys.argv[1], "wb+") as file:
+    file.truncate(1 << 16)
+    view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    file.truncate(0)
+talk = Connection(None, fast=True, extended=True, now=0.0)
+assert not talk.encrypted
+for turn in range(2):
+    talk.send_blocks(0, 0, view, 16384, lambda: None)
+    for limit in (5, 20, 20000, 1 << 20):
+        shown = talk.outgoing(limit)
+        repr(shown)
+        talk.sent(sum(map(len, shown)) - 3, 0.0)
+    talk.discard()
+print("alive")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file that is mapped is not cut short there")
+def test_without_encryption_no_byte_of_a_block_is_looked_at(tmp_path: Path) -> None:
+    """Blocks may be pages of a file that was cut short: whoever looks at them is ended by a signal."""
+    command = [sys.executable, "-c", CUT_SHORT, str(tmp_path / "file")]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (child.returncode, child.stdout) == (0, "alive\n"), child.stderr

@@ -79,6 +79,7 @@ class Client:
         storage: ClientStorage | None = None,
         resume: bytes | None = None,
         check: bool = True,
+        trust: bool = True,
         download: bool = True,
         upload: bool = True,
     ) -> Torrent:
@@ -91,8 +92,11 @@ class Client:
                 hash, as text or InfoHash. Of the last two only the name is known at first: see `got_info`.
             data_dir: Where its files are; the client's unless given.
             storage: A storage of your own.
-            resume: What Torrent.resume_data() gave on another machine; its files are believed but for their sizes.
+            resume: What Torrent.resume_data() gave on another machine; its files are believed but for their sizes, if
+                nothing is remembered of them here. Content in anything but files knows by itself.
             check: Hash what is on disk and unknown, before anything is asked for.
+            trust: Believe what earlier runs, or *resume*, say is complete. Without it that counts as unknown: it is
+                hashed, or without *check* fetched again.
             download: Whether it may ask for data. What was forbidden in an earlier run stays so.
             upload: Whether it may serve data; the same.
 
@@ -102,7 +106,7 @@ class Client:
             Closed: the client is closed.
             Misused: called on the engine's own thread, or with a URL in a task.
         """
-        policy = Policy(download, upload, self.config.established_connections, check)
+        policy = Policy(download, upload, self.config.established_connections, check, trust=trust)
         state, _ = self._core.add(resolve(source, self.config), data_dir, storage=storage, resume=resume, policy=policy)
         return Torrent(self._core, state)
 

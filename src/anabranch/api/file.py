@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from anabranch.engine import Core, TorrentState, bytes_completed, choose_file
+from collections.abc import Sequence
+
+from anabranch.engine import Core, Signal, TorrentState, bytes_completed, choose_file, path_now, rename
 from anabranch.model import Priority
 from anabranch.streaming import Reader
 
@@ -15,8 +17,6 @@ class File:
         self._torrent = torrent
         entry = torrent.metainfo.info.files[index]
         self.index = index
-        self.path = "/".join(entry.path)
-        """Where it is below the data directory, with "/" between the parts."""
         self.offset = entry.offset
         """Where it starts in the torrent, in bytes."""
         self.length = entry.length
@@ -28,6 +28,28 @@ class File:
 
     def __repr__(self) -> str:
         return f"<File {self.path} length={self.length}>"
+
+    @property
+    def path(self) -> str:
+        """Where it is at present below the directory of the torrent's files, with "/" between the parts."""
+        return "/".join(path_now(self._torrent, self.index))
+
+    def rename(self, path: str | Sequence[str]) -> Signal:
+        """Have it given another path below the directory of the torrent's files. Returns at once.
+
+        Meanwhile nothing is asked or served, as with Torrent.move(). Other runs know it by its new path, too; the
+        torrent's metainfo stays as it is. The signal raises what refused it, and the old path holds then.
+
+        Args:
+            path: The new one, with "/" between the parts, or the parts.
+
+        Raises:
+            InputRefused: the path is not safe, another file has it, or there is nothing to rename (padding).
+            Closed: the torrent was dropped.
+            Misused: it is not stored in files, or not by the client itself.
+        """
+        parts = split_path(path) if isinstance(path, str) else tuple(path)
+        return rename(self._core, self._torrent, {self.index: parts})
 
     @property
     def priority(self) -> Priority:
@@ -57,3 +79,8 @@ class File:
     def passive_reader(self) -> Reader:
         """A reader of its bytes that fetches nothing by itself."""
         return Reader(self._core, self._torrent, self.offset, self.length, passive=True)
+
+
+def split_path(path: str) -> tuple[str, ...]:
+    """The parts of a path with "/" between them; a slash at its end says nothing."""
+    return tuple(path.removesuffix("/").split("/"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from anabranch.engine import (
     Core,
@@ -18,8 +19,11 @@ from anabranch.engine import (
     choose_pieces,
     codes_of,
     facts_of,
+    files_in,
+    move,
     peer_stats,
     picture_of,
+    rename_folder,
     resume_data,
     runs_of,
     send_extension,
@@ -34,7 +38,7 @@ from anabranch.metainfo import Info, Magnet, Metainfo
 from anabranch.model import Address, InfoHash, InputRefused, Misused, Priority, all_pieces, canonical_host
 from anabranch.streaming import Reader
 
-from .file import File
+from .file import File, split_path
 from .piece import Piece
 from .piece_changes import PieceChanges
 
@@ -117,8 +121,13 @@ class Torrent:
 
     @property
     def data_dir(self) -> str:
-        """The directory its files are in."""
+        """The directory its files belong in."""
         return self._state.data_path
+
+    @property
+    def files_dir(self) -> str:
+        """The directory its files are in: `data_dir`, or Config.incomplete_dir until all that is wanted is complete."""
+        return files_in(self._state)
 
     @property
     def files(self) -> list[File]:
@@ -264,7 +273,11 @@ class Torrent:
         return Reader(self._core, self._state, 0, self.info.geometry.total, passive=True)
 
     def verify(self) -> None:
-        """Have everything hashed anew; `checked` is set when that is done, and what is wrong is fetched again."""
+        """Have everything hashed anew; `checked` is set when that is done, and what is wrong is fetched again.
+
+        Files that came since the torrent was opened are found: a disk was mounted, somebody put them there. But not
+        one beside a `.part` of ours, or of a file that is not wanted and of which we have bytes: ours count there.
+        """
         with self._core.turn:
             want_check(self._core.engine, self._state, all_pieces(self.piece_count))
 
@@ -272,6 +285,35 @@ class Torrent:
         """Everything another client needs to go on with the same files without hashing: give it to add(resume=)."""
         with self._core.turn:
             return resume_data(self._state)
+
+    def move(self, directory: str | Path) -> Signal:
+        """Have its files taken to another directory, on this file system or another. Returns at once.
+
+        Meanwhile nothing is asked or served, its peers stay connected, and readers wait. `data_dir` is the new one when
+        the signal is set; a torrent that is in Config.incomplete_dir stays there until it is complete. Of a magnet link
+        it happens when the files are known. It survives a kill: the next run goes on with it.
+
+        What cannot be done is taken back: the signal raises the reason (StorageFailed with the path; what has a file's
+        name there already is never overwritten), and the torrent goes on from where it was. While the files are on
+        their way, to move() them to the present `data_dir` calls the move back: then its signal raises Closed.
+
+        Raises:
+            InputRefused: it is being moved already, or the same torrent is in that directory already.
+            StorageFailed: the stored state cannot be read.
+            Closed: it was dropped.
+            Misused: it is not stored in files, or not by the client itself; or called on the engine's own thread.
+        """
+        return move(self._core, self._state, str(directory))
+
+    def rename_folder(self, old: str, new: str) -> Signal:
+        """Have all files below one directory given the same paths below another; see File.rename.
+
+        Both are paths below the directory of its files, with "/" between the parts.
+
+        Raises:
+            As File.rename; InputRefused also where no file is below *old*.
+        """
+        return rename_folder(self._core, self._state, split_path(old), split_path(new))
 
     # What it does.
 
@@ -325,12 +367,17 @@ class Torrent:
 
     # Its end.
 
-    def drop(self) -> Signal:
-        """Remove it from the client and forget its state; files stay. Returns at once; wait for the signal it gives.
+    def drop(self, *, delete_data: bool = False) -> Signal:
+        """Remove it from the client and forget its state. Returns at once; wait for the signal it gives.
+
+        Args:
+            delete_data: Remove its files, too, and the directories that are empty then; all others stay. Where that
+                fails, a Failed event says why, and the next run tries again. Otherwise files stay; dropped while they
+                are being moved, each is at one of the two places.
 
         Dropping twice does nothing.
         """
-        self._core.drop(self._state, forget=True)
+        self._core.drop(self._state, forget=True, erase=delete_data)
         return self.closed
 
     def _choose_pieces(self, start: int, stop: int, priority: Priority) -> None:

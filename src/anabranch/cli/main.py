@@ -83,6 +83,8 @@ Examples:
     help="Fetch only files that match, whatever a link selects. May be repeated.",
 )
 @click.option("--seed", is_flag=True, help="Go on serving when all is complete.")
+@click.option("--incomplete-dir", metavar="DIR", help="Where files are until they are complete.")
+@click.option("--preallocate", is_flag=True, help="Take the whole room on the disk at the beginning.")
 @options.network_options
 def download(**given: Any) -> int:
     """Fetch what torrents hold.
@@ -90,9 +92,12 @@ def download(**given: Any) -> int:
     SOURCE is a .torrent file or the URL of one, a magnet link, or a bare info hash (hex or base32, v1 or v2). What is
     in DIR already is used. Ends when everything is complete, unless --seed is given.
     """
+    wishes = options.Wishes(**given)
+    options.check_storage(wishes)
+
     from .transfer import download as run
 
-    return run(options.Wishes(**given))
+    return run(wishes)
 
 
 @commands.command(
@@ -115,9 +120,12 @@ def seed(**given: Any) -> int:
     TORRENT is all that download takes. What is there is checked first; what was checked before is believed, unless
     --verify is given. Nothing is fetched.
     """
+    wishes = options.Wishes(**given, seed=True)
+    options.check_storage(wishes)
+
     from .transfer import seed as run
 
-    return run(options.Wishes(**given, seed=True))
+    return run(wishes)
 
 
 @commands.command(
@@ -194,13 +202,7 @@ Example:
 )
 @click.argument("torrent")
 @click.option("-d", "--data", "data_dir", metavar="DIR", default=".", help="Where the files are. Default: here.")
-@click.option(
-    "--storage",
-    type=click.Choice(["file", "mmap", "sqlite", "memory"]),
-    default="file",
-    callback=options.storage_kind,
-    help="Where content is kept; only file can be verified.",
-)
+@options.storage_option("Where content is kept")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but the verdict when something is wrong.")
 @options.log_options
 def verify(torrent: str, data_dir: str, storage: str, quiet: bool) -> int:
@@ -212,7 +214,7 @@ def verify(torrent: str, data_dir: str, storage: str, quiet: bool) -> int:
         raise click.UsageError("memory keeps nothing that could be verified")
     from .verifying import verify as run
 
-    return run(torrent, data_dir, quiet)
+    return run(torrent, data_dir, quiet, storage)
 
 
 @commands.command(

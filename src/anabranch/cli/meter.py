@@ -27,14 +27,15 @@ class Meter:
         self._live = sys.stderr.isatty()
         self._started = time.monotonic()
         self._shown = 0.0 if self._live else self._started
+        self._over = False  # the end is said once
 
     def update(self, done: int, total: int) -> None:
         """So many bytes of so many are through. May be called as often as one likes."""
         now = time.monotonic()
         every = _DRAW_EVERY if self._live else _PLAIN_EVERY
-        if self._quiet or (now - self._shown < every and done < total):
+        if self._quiet or self._over or (now - self._shown < every and done < total):
             return
-        self._shown = now
+        self._shown, self._over = now, done >= total
         speed = done / max(now - self._started, 0.001)
         left = f"{words.span((total - done) / speed)} left" if 0 < done < total else ""
         facts = f"{words.percent(done, total)} of {words.size(total)}  {words.rate(speed)}  {left}".rstrip()

@@ -18,6 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMG]?)", re.IGNORECASE | re.ASCII)
 _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+STORAGES = ("file", "mmap", "sqlite", "cache", "memory")  # as of Config, which would bring the engine with it
+_LIMITED, _IN_FILES = ("sqlite", "cache"), ("file", "mmap")
 _SMALLEST_PIECE, _LARGEST_PIECE = 16 * 1024, 256 * 1024 * 1024
 
 
@@ -84,6 +86,20 @@ class Wishes:
     no_trackers: bool = False
     select: tuple[str, ...] = ()
     super_seeding: bool = False
+    cache_size: int | None = None
+    incomplete_dir: str | None = None
+    preallocate: bool = False
+
+
+def check_storage(wishes: Wishes) -> None:
+    """Refuse what only some kinds of storage can do where content is kept in another one."""
+    for name, wish, kinds in (
+        ("--cache-size", wishes.cache_size is not None, _LIMITED),
+        ("--incomplete-dir", wishes.incomplete_dir is not None, _IN_FILES),
+        ("--preallocate", wishes.preallocate, _IN_FILES),
+    ):
+        if wish and wishes.storage not in kinds:
+            raise click.UsageError(f"{name} is for --storage {' and '.join(kinds)}, not {wishes.storage}")
 
 
 def missing(what: str) -> click.UsageError:
@@ -124,10 +140,10 @@ def _refuse(what: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 
 
 def storage_kind(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Admit a kind of storage that is there."""
-    if value in ("mmap", "sqlite"):
-        raise missing(f"storage {value!r} is")
-    return value
+    """A kind of storage that has a name, or the URL of an object store."""
+    if value in STORAGES or "://" in value:
+        return value
+    raise click.BadParameter(f"{value!r} is none of {', '.join(STORAGES)}, and no URL")
 
 
 def _log_level(ctx: click.Context, param: click.Parameter, value: str | int | None) -> None:
@@ -135,6 +151,17 @@ def _log_level(ctx: click.Context, param: click.Parameter, value: str | int | No
         logs.start(value)
     elif value:
         logs.start("info" if value == 1 else "debug")
+
+
+def storage_option(what: str) -> Callable[[F], F]:
+    """--storage, *what* being said of it."""
+    return click.option(
+        "--storage",
+        metavar="KIND",
+        default="file",
+        callback=storage_kind,
+        help=f"{what}: file (default), mmap, sqlite, cache, memory, or the URL of an object store: s3://BUCKET/PREFIX.",
+    )
 
 
 def log_options(command: F) -> F:
@@ -182,12 +209,12 @@ def network_options(command: F) -> F:
         click.option(
             "--bind", metavar="ADDR", multiple=True, callback=_addresses, help="Address to listen on. May be repeated."
         ),
+        storage_option("Where content is kept"),
         click.option(
-            "--storage",
-            type=click.Choice(["file", "mmap", "sqlite", "memory"]),
-            default="file",
-            callback=storage_kind,
-            help="Where content is kept. There are file (default) and memory.",
+            "--cache-size",
+            metavar="SIZE",
+            callback=byte_count,
+            help="Most bytes that sqlite or cache keep: 20G. Default: no limit of sqlite, 10G of cache.",
         ),
         click.option(
             "--limit-down", metavar="RATE", callback=byte_count, help="Most bytes per second to receive: 500K, 1.5M."

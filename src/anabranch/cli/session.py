@@ -93,8 +93,11 @@ def config_of(wishes: Wishes) -> Config:
     """The client's settings."""
     return Config(
         data_dir=wishes.data_dir,
+        incomplete_dir=wishes.incomplete_dir,
         state_dir=wishes.state or "",
         storage=wishes.storage,
+        storage_capacity=wishes.cache_size,
+        preallocate=wishes.preallocate,
         listen_host=wishes.bind,
         listen_port=Config.listen_port if wishes.port is None else wishes.port,
         listen_port_fixed=wishes.port is not None,
@@ -316,6 +319,8 @@ class Session:
         left = None
         if stage == "checking":
             share = picture.checked
+        elif stage == "moving" and total:
+            share = min(picture.moved / total, 1.0)
         elif watched.phase is Phase.TO_CHECK and watched.verifies and stage == "live":
             stage, share = "checking", 1.0 - picture.check_left / max(picture.pieces, 1)
         elif picture.wanted_left and picture.rate_down >= 1:

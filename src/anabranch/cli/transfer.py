@@ -5,31 +5,36 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from anabranch.api import Magnet, Metainfo, Priority
+from anabranch.api import Magnet, Metainfo, Priority, Torrent
 from anabranch.metainfo import printable
 
 from . import words
+from .fitting import Space
 from .interrupt import Interrupt
 from .options import Wishes
 from .session import CommandFailed, Phase, Session, Watched, load_all
 from .views import choose
 
 _NAMES_SHOWN = 10  # files named when a pattern matches none
+_ENDLESS = 1 << 62  # bytes
 
 
 def download(wishes: Wishes) -> int:
     """Fetch torrents. Answers the exit code; raises TorrentError."""
     torrents = load_all(wishes)
-    for one in torrents:  # a pattern that matches nothing is said before anything is begun
+    space = Space(wishes)
+    for one in torrents:  # a pattern that matches nothing, or too much, is said before anything is begun
         if isinstance(one, Metainfo):
-            selection(one, wishes.select)
+            space.claim(one.info, selection(one, wishes.select))
     ranges = {name: one.select for one in torrents if isinstance(one, Magnet) for name in one.swarm_hashes}
 
     def ready(watched: Watched) -> None:
         torrent = watched.torrent
         chosen = selection(torrent.metainfo, wishes.select, ranges.get(torrent.info_hash))
+        space.claim(torrent.info, chosen)
         files = torrent.info.files
         watched.wanted = sum(file.length for file in files if file.index in chosen and not file.pad)
         torrent.set_priorities(
@@ -39,13 +44,12 @@ def download(wishes: Wishes) -> int:
 
     def complete(watched: Watched) -> None:
         took = time.monotonic() - watched.since
-        name, top = watched.torrent.name, watched.torrent.info.files[0].path[0]
-        where = printable(os.path.join(watched.torrent.data_dir, top)) if wishes.storage == "file" else "memory"
+        name = watched.torrent.name
         line = f"complete: {name}, {words.size(watched.wanted)}" + (f" in {words.span(took)}" if took >= 1 else "")
         session.view.tell(
             "complete",
             watched.torrent.info_hash,
-            f"{line} -> {where}",
+            f"{line} -> {_where(watched.torrent, wishes.storage)}",
             length=watched.wanted,
             seconds=round(took, 3),
             cpu=round(time.process_time(), 3),
@@ -63,8 +67,19 @@ def download(wishes: Wishes) -> int:
             view.close()
 
 
+def _where(torrent: Torrent, storage: str) -> str:
+    """What to call the place where a torrent's content is now."""
+    if storage in ("file", "mmap"):
+        return printable(os.path.join(torrent.data_dir, torrent.info.files[0].path[0]))
+    if storage in ("sqlite", "cache"):
+        return f"{storage} in {printable(torrent.data_dir)}"
+    return printable(storage)
+
+
 def seed(wishes: Wishes) -> int:
     """Serve what is there of torrents, until interrupted. Answers the exit code; raises TorrentError."""
+    if wishes.storage == "cache" and wishes.cache_size is None:
+        wishes = replace(wishes, cache_size=_ENDLESS)  # nothing comes in, so nothing need be given up
     torrents = load_all(wishes)
 
     def ready(watched: Watched) -> None:

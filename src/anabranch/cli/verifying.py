@@ -2,16 +2,17 @@
 
 Only ever reads: it opens files for reading, under their own names or as NAME.part, and needs neither lock nor state, so
 that it may look at what another program is using. Bytes of files that were not selected, which a download keeps aside
-for its own use, are not looked at.
+for its own use, are not looked at. What is kept otherwise than in files is read through its storage (stored.py).
 """
 
 from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Protocol
 
 from anabranch.metainfo import (
     STRETCH_SIZE,
@@ -50,13 +51,49 @@ class Found:
     fault: str
 
 
-class Subject:
-    """What is verified: a torrent, the hashes of its v2 side, and where its files are."""
+class Lacking(Exception):
+    """Bytes cannot be had: they, or a file, are *missing*; or the system does not give them."""
 
-    def __init__(self, info: Info, layers: PieceLayers | None, found: Sequence[Found]) -> None:
+    def __init__(self, *, missing: bool) -> None:
+        super().__init__()
+        self.missing = missing
+
+
+class Content(Protocol):
+    """Where the bytes of a torrent are read. Used by one thread."""
+
+    def read(self, offset: int, view: memoryview) -> None:
+        """Fill the view from *offset* on; where there is nothing between two files it goes on in the next.
+
+        Raises:
+            Lacking: not all of it can be had.
+        """
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+
+class Subject:
+    """What is verified: a torrent, the hashes of its v2 side, and where its files are.
+
+    Args:
+        info: The torrent.
+        layers: Its v2 hashes, if it has any.
+        found: Its files; None where it is not kept in files.
+        content: Gives each thread something to read from, which notes by the file's number what is in the way.
+    """
+
+    def __init__(
+        self,
+        info: Info,
+        layers: PieceLayers | None,
+        found: Sequence[Found] = (),
+        content: Callable[[dict[int, str]], Content] | None = None,
+    ) -> None:
         self.info = info
         self.layers = layers
         self.found = found
+        self.content = content or (lambda faults: _Files(self, faults))
         self._files = [file for file in info.files if file.length]
         self._starts = [file.offset for file in self._files]
 
@@ -97,7 +134,7 @@ class Findings:
         self.faults = others.faults | self.faults
 
 
-def verify(source: str, data_dir: str, quiet: bool) -> int:
+def verify(source: str, data_dir: str, quiet: bool, storage: str = "file") -> int:
     """Hash everything. Answers the exit code: 0 only if all of it is right; raises TorrentError."""
     check_source(source)
     metainfo = load(source)
@@ -105,12 +142,20 @@ def verify(source: str, data_dir: str, quiet: bool) -> int:
     layers = PieceLayers(info, metainfo.layers) if info.v2 is not None else None
     if layers is not None and info.v1 is None and not layers.complete:
         raise InputRefused(f"{source} has no piece layers: without them nothing of a v2 torrent can be verified")
-    if not os.path.isdir(data_dir):
+    if not os.path.isdir(data_dir) and "://" not in storage:
         raise InputRefused(f"{data_dir}: not a directory")
-    info = where_found(info, data_dir)
-    found = [look_for(data_dir, info, file) for file in info.files]
+    if storage in ("file", "mmap"):
+        info = where_found(info, data_dir)
+        return _verify(Subject(info, layers, [look_for(data_dir, info, file) for file in info.files]), quiet)
+    from .stored import stored
+
+    with stored(info, metainfo.info.swarm_hashes[0], storage, data_dir) as content:
+        return _verify(Subject(info, layers, content=lambda faults: content), quiet)
+
+
+def _verify(subject: Subject, quiet: bool) -> int:
+    info = subject.info
     count = info.geometry.piece_count
-    subject = Subject(info, layers, found)
     most = max(1, STRETCH_SIZE // info.geometry.piece_length)
     stretches = (range(first, min(first + most, count)) for first in range(0, count, most))
     findings = Findings()
@@ -156,7 +201,7 @@ def look_for(data_dir: str, info: Info, file: FileEntry) -> Found:
 def check(subject: Subject, pieces: range, hand: Hand) -> Findings:
     """Hash some neighbouring pieces."""
     findings = Findings()
-    content = _Content(subject, findings.faults)
+    content = subject.content(findings.faults)
     at_once = len(hand.buffer) // subject.info.geometry.piece_length
     try:
         for first in range(pieces.start, pieces.stop, at_once or 1):
@@ -171,13 +216,13 @@ def check(subject: Subject, pieces: range, hand: Hand) -> Findings:
     return findings
 
 
-def _check_some(subject: Subject, content: _Content, pieces: range, hand: Hand, findings: Findings) -> None:
+def _check_some(subject: Subject, content: Content, pieces: range, hand: Hand, findings: Findings) -> None:
     """Hash pieces that the buffer has room for."""
     geometry = subject.info.geometry
     size = sum(map(geometry.length_of, pieces))
     try:
         content.read(geometry.offset_of(pieces.start), hand.buffer[:size])
-    except _Lacking as lack:
+    except Lacking as lack:
         if len(pieces) == 1:
             (findings.missing if lack.missing else findings.unreadable).append(pieces.start)
             hand.through += size
@@ -191,7 +236,7 @@ def _check_some(subject: Subject, content: _Content, pieces: range, hand: Hand, 
     hand.through += size
 
 
-def _check_one(subject: Subject, content: _Content, piece: int, hand: Hand, findings: Findings) -> None:
+def _check_one(subject: Subject, content: Content, piece: int, hand: Hand, findings: Findings) -> None:
     """Hash a piece that is longer than the buffer."""
     geometry = subject.info.geometry
     offset, length = geometry.offset_of(piece), geometry.length_of(piece)
@@ -202,7 +247,7 @@ def _check_one(subject: Subject, content: _Content, piece: int, hand: Hand, find
         view = hand.buffer[: length - begin]
         try:
             content.read(offset + begin, view)
-        except _Lacking as lack:
+        except Lacking as lack:
             (findings.missing if lack.missing else findings.unreadable).append(piece)
             hand.through += length - begin
             return
@@ -212,15 +257,7 @@ def _check_one(subject: Subject, content: _Content, piece: int, hand: Hand, find
         findings.wrong.append(piece)
 
 
-class _Lacking(Exception):
-    """Bytes cannot be had: a file is *missing*, or ends too early; or the system does not give them."""
-
-    def __init__(self, *, missing: bool) -> None:
-        super().__init__()
-        self.missing = missing
-
-
-class _Content:
+class _Files:
     """The content of a torrent, read from the files it lies in, with one of them open at a time.
 
     What is in the way is noted in *faults*, by the file's number, unless it was known before.
@@ -234,7 +271,7 @@ class _Content:
         self._closed_to_us: dict[int, bool] = {}  # files that did not open, and whether they are missing
 
     def read(self, offset: int, view: memoryview) -> None:
-        """Fill the view from *offset* on; where there is nothing between two files it goes on in the next."""
+        """See Content."""
         for file, place, length in self._subject.extents(offset, len(view)):
             part, view = view[:length], view[length:]
             if file.pad:
@@ -261,7 +298,7 @@ class _Content:
         found = self._subject.found[file.index]
         known = self._closed_to_us.get(file.index, True if not found.length else None)
         if known is not None:
-            raise _Lacking(missing=known)
+            raise Lacking(missing=known)
         try:
             self._fd = open_to_read(found.path, file.length)
         except OSError as error:
@@ -271,10 +308,10 @@ class _Content:
             raise self._lacking(file, reason, missing=missing) from None
         self._open = file.index
 
-    def _lacking(self, file: FileEntry, reason: str, *, missing: bool) -> _Lacking:
+    def _lacking(self, file: FileEntry, reason: str, *, missing: bool) -> Lacking:
         if not self._subject.found[file.index].fault:
             self._faults.setdefault(file.index, reason)
-        return _Lacking(missing=missing)
+        return Lacking(missing=missing)
 
 
 def _shown(file: FileEntry) -> str:

@@ -16,6 +16,7 @@ from .engine import Engine, Limits, Runner, Workshop
 from .events import Event
 from .extending import register_extension, send_extension, unregister_extension
 from .feed_io import Feed
+from .homes_io import CACHE_SIZE, Homes, kept_in
 from .learning import want_when_known
 from .metrics import metrics_mapping, metrics_text
 from .ourselves import Ourselves
@@ -33,6 +34,7 @@ from .piece_states import (
     watch_pieces,
 )
 from .reading import Availability, Place, read_found, stop_waiting, wait_for
+from .relocating import files_in, move, path_now, rename, rename_folder
 from .saving import resume_data
 from .signals_io import Signal
 from .snapshots import picture_of
@@ -43,6 +45,7 @@ from .turn_io import LockDebug, Turn
 from .wanting import allow_download, allow_upload, choose_file, choose_files, choose_pieces, set_max_connections
 
 __all__ = [
+    "CACHE_SIZE",
     "Announce",
     "Availability",
     "BufferPool",
@@ -53,6 +56,7 @@ __all__ = [
     "Engine",
     "Event",
     "Feed",
+    "Homes",
     "Limits",
     "LockDebug",
     "Ourselves",
@@ -84,15 +88,21 @@ __all__ = [
     "dialing",
     "events",
     "facts_of",
+    "files_in",
     "has_ended",
+    "kept_in",
     "membership",
     "metrics_mapping",
     "metrics_text",
+    "move",
+    "path_now",
     "peer_stats",
     "picture_of",
     "read_found",
     "receiving",
     "register_extension",
+    "rename",
+    "rename_folder",
     "resume_data",
     "runs_of",
     "send_extension",

@@ -10,11 +10,12 @@ from contextlib import suppress
 
 from anabranch.metainfo import Magnet, Metainfo, MetainfoError
 from anabranch.model import InfoHash, Priority, no_pieces
-from anabranch.storage import Claim, ClientStorage, SavedTorrent, SessionKey, SessionStore
+from anabranch.storage import Claim, ClientStorage, SavedTorrent, SessionKey, SessionStore, Whereabouts
 
 from . import announcing, events, exchanging, learning, resting
 from .engine import Engine
 from .opening import open_storage
+from .residence_io import Residence, remove_all
 from .signals_io import Signal
 from .stage import Learning, Live
 from .state import Checks, Disk, Holding, Policy, Signals, TorrentState
@@ -54,6 +55,27 @@ def better_known(source: Metainfo | Magnet, saved: SavedTorrent, name: InfoHash)
     return known if isinstance(source, Magnet) or len(known.layers) > len(source.layers) else source
 
 
+def known_place(saved: SavedTorrent | None, where: Whereabouts) -> Whereabouts | None:
+    """Where earlier runs left a torrent's files; None: they never knew that it has any, so the disk is to be asked."""
+    never = saved is None or (saved.metainfo or b"").startswith(b"magnet:")
+    return None if never and where.place is None and where.intent is None else where
+
+
+def finish_removal(sessions: SessionStore, home: ClientStorage, key: SessionKey, saved: SavedTorrent | None) -> None:
+    """Remove what an earlier run began to remove, and forget it. Raises StorageFailed."""
+    with suppress(MetainfoError):  # nobody knows any more what its files are
+        source = parse_source(saved, key.info_hash) if saved is not None else None
+        if isinstance(source, Metainfo):
+            known = learning.read(source, directory_of(home, key), lambda _: 0)
+            remove_all(home, None, known.metainfo.info, key.info_hash)
+    sessions.forget(key)
+
+
+def directory_of(home: ClientStorage, key: SessionKey) -> str:
+    """Where to look for a torrent's files."""
+    return home.place.directory if isinstance(home, Residence) else key.data_path
+
+
 def make(
     source: Metainfo | Magnet,
     key: SessionKey,
@@ -64,9 +86,8 @@ def make(
 ) -> TorrentState:
     """A torrent that nothing is known of but what the source says. Looks at the disk."""
     magnet = source if isinstance(source, Magnet) else None
-    known = learning.read(
-        source if isinstance(source, Metainfo) else learning.placeholder(source), key.data_path, engine.draw
-    )
+    metainfo = source if isinstance(source, Metainfo) else learning.placeholder(source)
+    known = learning.read(metainfo, directory_of(home, key), engine.draw)
     known.pieces.learned = magnet is None
     torrent = TorrentState(
         info_hash=key.info_hash,

@@ -8,7 +8,7 @@ copy is waited for.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from anabranch.picker import Run
@@ -36,9 +36,35 @@ class _Statement:
 
 
 @dataclass(slots=True)
+class Repeated:
+    """How often a piece was wrong since it was right last (hopeless.py).
+
+    Attributes:
+        times: As it came.
+        hosts: Who sent any of it.
+        same: The digest of all of it, which was the same each time; None: it was not.
+        until: It is not asked for before; 0.0: it may be.
+        mended: Times that the disk has changed it.
+    """
+
+    times: int = 0
+    hosts: set[str] = field(default_factory=set)
+    same: bytes | None = None
+    until: float = 0.0
+    mended: int = 0
+
+    def add(self, hosts: Iterable[str], digest: bytes) -> None:
+        """It was wrong once more."""
+        self.same = digest if not self.times or self.same == digest else None
+        self.times += 1
+        self.hosts.update(hosts)
+
+
+@dataclass(slots=True)
 class Evidence:
     """What was received for pieces that failed, of one torrent."""
 
+    repeated: dict[int, Repeated] = field(default_factory=dict)
     _of_piece: dict[int, list[list[_Statement]]] = field(default_factory=dict)
 
     def __contains__(self, piece: int) -> bool:
@@ -78,3 +104,4 @@ class Evidence:
     def forget(self, piece: int) -> None:
         """The piece came from elsewhere (a check of the disk): the evidence cannot be weighed."""
         self._of_piece.pop(piece, None)
+        self.repeated.pop(piece, None)

@@ -11,19 +11,20 @@ from itertools import islice
 
 from bitarray import bitarray
 
-from anabranch.storage import Groups
+from anabranch.model import no_pieces
+from anabranch.storage import Finds, Groups
 
 from . import resting
 from .asking import ask_everybody
 from .engine import Engine
 from .failing import attempt
-from .filing import piece_changed
+from .filing import piece_changed, piece_lost
 from .going_live import set_live
 from .inspecting import inspect
 from .piece_states import tell_watchers
 from .recording import look_complete, not_complete
 from .settling import settle_checked
-from .stage import Checking, Closing, Dropped
+from .stage import Checking, Closing, Dropped, Moving
 from .state import TorrentState
 
 JOB_SIZE = 16 * 1024 * 1024  # bytes hashed in one job; at least one piece
@@ -36,7 +37,12 @@ def want_check(engine: Engine, torrent: TorrentState, pieces: bitarray) -> None:
     if torrent.pieces.learned and not isinstance(torrent.stage, Closing | Dropped):
         torrent.disk.checks.wished = True
         settle_checked(engine, torrent)
-        engine.turn.outbox("check", pieces, engine.network.post, queue_check, engine, torrent, pieces)
+        engine.turn.outbox("check", pieces, engine.network.post, _grant, engine, torrent, pieces)
+
+
+def _grant(engine: Engine, torrent: TorrentState, pieces: bitarray) -> None:
+    torrent.disk.checks.anew = True
+    queue_check(engine, torrent, pieces)
 
 
 def queue_check(engine: Engine, torrent: TorrentState, pieces: bitarray) -> None:
@@ -55,13 +61,32 @@ def queue_check(engine: Engine, torrent: TorrentState, pieces: bitarray) -> None
     advance(engine, torrent)
 
 
+def book(engine: Engine, torrent: TorrentState, piece: int) -> None:
+    """A piece was found right and is written: it is recorded with the next group.
+
+    Unless a sync has failed since that was begun, when the system may have dropped what was written: then it is hashed.
+    """
+    disk = torrent.disk
+    if piece not in disk.checks.doubted:
+        disk.unrecorded.append(piece)
+        return
+    disk.checks.doubted.discard(piece)
+    torrent.pieces.set_unknown(piece)
+    piece_lost(torrent, piece)
+    doubted = no_pieces(torrent.pieces.geometry.piece_count)
+    doubted[piece] = True
+    queue_check(engine, torrent, doubted)
+
+
 def advance(engine: Engine, torrent: TorrentState) -> None:
     """Hand out jobs while there is something to check; see whether all is done."""
     disk = torrent.disk
-    if isinstance(torrent.stage, Closing | Dropped) or disk.storage is None:
+    if isinstance(torrent.stage, Moving | Closing | Dropped) or disk.storage is None:
         return
     if disk.checks.left and not resting.is_awake(torrent):
         resting.wake(engine, torrent, lambda: advance(engine, torrent))
+        return
+    if disk.checks.looking or _look_anew(engine, torrent):
         return
     most = min(
         max(1, JOB_SIZE // torrent.pieces.geometry.piece_length),
@@ -77,6 +102,49 @@ def advance(engine: Engine, torrent: TorrentState) -> None:
         _hand_out(engine, torrent, group)
     if not disk.checks.left:
         _through(engine, torrent)
+
+
+def _look_anew(engine: Engine, torrent: TorrentState) -> bool:
+    """Have the storage look at what others put there, if a user wishes it. Whether it does."""
+    checks, storage = torrent.disk.checks, torrent.opened()
+    due, checks.anew = checks.anew and checks.queued.any(), False
+    if not due or not isinstance(storage, Finds):
+        return False
+    checks.looking = True
+    checks.jobs += 1
+    pieces = range(checks.queued.find(1), checks.queued.find(1, right=True) + 1)
+
+    def settle(came: bitarray) -> None:
+        checks.jobs -= 1
+        hold_back(came & checks.queued)
+
+    def hold_back(came: bitarray) -> None:
+        """Nobody is to fetch what has come, and write over it; as much as a turn has time for."""
+        table = torrent.pieces
+        came &= ~table.complete
+        for piece in list(islice(came.search(1), MOST_PIECES)):
+            came[piece] = False
+            if piece not in table.busy and piece not in table.begun:
+                table.set_unknown(piece)
+        if came.any():
+            engine.network.post(hold_back, came)
+            return
+        checks.looking = False
+        advance(engine, torrent)
+
+    def refused() -> None:
+        checks.jobs -= 1
+        checks.looking, checks.anew = False, True
+
+    attempt(
+        engine,
+        torrent,
+        lambda: storage.find(pieces),
+        settle,
+        lambda: advance(engine, torrent),
+        refused=refused,
+    )
+    return True
 
 
 def _hand_out(engine: Engine, torrent: TorrentState, group: list[int]) -> None:
@@ -138,9 +206,20 @@ def _found(engine: Engine, torrent: TorrentState, pieces: list[tuple[int, bool]]
                 peer.talk.dont_have(piece)
             engine.due.touched.add(peer)
     torrent.disk.unrecorded += gained
+    if unbelieved := _refuted(torrent, pieces) + lost:
+        _unrecord(engine, torrent, unbelieved)
     if lost:
-        _unrecord(engine, torrent, lost)
         not_complete(engine, torrent)
+
+
+def _refuted(torrent: TorrentState, pieces: list[tuple[int, bool]]) -> list[int]:
+    """Pieces that were recorded complete, which nobody believed, and are wrong indeed."""
+    distrusted = torrent.disk.checks.distrusted
+    if distrusted is None:
+        return []
+    wrong = [piece for piece, good in pieces if not good and distrusted[piece]]
+    distrusted[wrong] = False
+    return wrong
 
 
 def _unrecord(engine: Engine, torrent: TorrentState, pieces: Sequence[int]) -> None:

@@ -9,25 +9,35 @@ from __future__ import annotations
 from dataclasses import replace
 
 from anabranch.model import Closed, TorrentError
-from anabranch.storage import TorrentStorage
+from anabranch.storage import Removing, TorrentStorage
 
-from . import announcing, doubting, events, orders
+from . import announcing, doubting, events, orders, relocating
 from .engine import Engine
 from .finishing import release, spill
 from .membership import leave
 from .piece_states import tell_watchers
 from .recording import record_group
+from .residence_io import Residence, remove_all
 from .saving import key_of, picture
-from .stage import Closing, Dropped, Opening, follow
+from .stage import Closing, Dropped, Moving, Opening, follow
 from .state import TorrentState
 
 
-def begin(engine: Engine, torrent: TorrentState, *, forget: bool) -> None:
-    """Within a turn of any thread: nobody finds the torrent any more. Beginning twice does nothing."""
-    if isinstance(torrent.stage, Closing | Dropped):
+def begin(engine: Engine, torrent: TorrentState, *, forget: bool, erase: bool = False) -> None:
+    """Within a turn of any thread: nobody finds the torrent any more. Beginning twice does nothing.
+
+    Args:
+        engine: The engine.
+        torrent: Which one.
+        forget: Nothing shall be remembered of it.
+        erase: Nor shall anything be left of its data.
+    """
+    before = torrent.stage
+    if isinstance(before, Closing | Dropped):
         return
-    torrent.stage = follow(torrent.stage, Closing(opening=isinstance(torrent.stage, Opening)))
-    torrent.disk.forget = forget
+    opening = isinstance(before, Opening) or (isinstance(before, Moving) and before.under_way)
+    torrent.stage = follow(before, Closing(opening=opening))
+    torrent.disk.lodging.forget, torrent.disk.lodging.erase = forget or erase, erase
     if engine.torrents.get(torrent.info_hash) is torrent:
         del engine.torrents[torrent.info_hash]
         engine.directory.remove(torrent)
@@ -37,6 +47,7 @@ def begin(engine: Engine, torrent: TorrentState, *, forget: bool) -> None:
     engine.due.lively.leave(torrent)
     announcing.stop(engine, torrent)
     ended = Closed("the torrent was dropped")
+    relocating.give_up(engine, torrent, ended)
     for signal in (torrent.signals.got_info, torrent.signals.complete, torrent.signals.checked):
         if not signal.is_set:
             engine.turn.outbox("signal fail", signal, signal.fail, ended)
@@ -63,8 +74,9 @@ def look(engine: Engine, torrent: TorrentState) -> None:
     disk.letting_go = True
     sessions, storage, claim = engine.workshop.sessions, disk.storage, disk.claim
     group, disk.unrecorded = disk.unrecorded, []
-    key, saved, forget = key_of(torrent), picture(torrent, stopped=True), disk.forget
-    dirty = disk.dirty or bool(saved.partial)
+    key, saved, forget, erase = key_of(torrent), picture(torrent, stopped=True), disk.lodging.forget, disk.lodging.erase
+    home, info = disk.home, torrent.metainfo.info
+    dirty = disk.dirty or bool(saved.partial or torrent.holding.kept.blocks)
 
     def write_and_close(storage: TorrentStorage) -> None:
         try:
@@ -74,19 +86,28 @@ def look(engine: Engine, torrent: TorrentState) -> None:
         finally:
             storage.close()
 
+    def erase_all() -> None:
+        if sessions is not None and not isinstance(home, Residence):
+            sessions.intend(key, Removing())
+        remove_all(home, storage, info, key.info_hash)
+
     def let_go() -> None:
         durable = False
         try:
-            if storage is not None:
+            if erase and info.files:
+                erase_all()
+            elif storage is not None:
                 write_and_close(storage)
             durable = True
         finally:
             try:
-                if sessions is not None and forget:
+                if sessions is not None and forget and (durable or not erase):  # else the next run tries to remove it
                     sessions.forget(key)
-                elif sessions is not None and dirty:
+                elif sessions is not None and dirty and not erase:
                     sessions.save(key, saved if durable else replace(saved, partial={}))
             finally:
+                if isinstance(home, Residence):
+                    home.leave()
                 if claim is not None:
                     claim.release()
 
@@ -106,10 +127,13 @@ def _leave(engine: Engine, torrent: TorrentState) -> None:
     doubting.end(torrent)
     disk = torrent.disk
     disk.checks.queued.setall(False)
-    if disk.storage is not None and not disk.forget:
+    if disk.storage is not None and not disk.lodging.forget:
         for progress in list(torrent.pieces.begun.values()):
             spill(engine, torrent, progress)
     again, disk.again = disk.again, []
+    if disk.storage is None:
+        torrent.holding.finishing.clear()  # what waited for a disk, and waits for its files now, is lost
+        again.clear()
     for action in again:  # the last time: what fails now is given up
         action()
     if isinstance(torrent.stage, Closing):

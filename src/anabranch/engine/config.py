@@ -11,6 +11,9 @@ from anabranch.storage import ClientStorage
 
 from .encryption import Encryption
 
+STORAGES = ("file", "mmap", "sqlite", "cache", "memory")  # the kinds that have a name
+LIMITED = ("sqlite", "cache")  # those that can be told how much they may keep
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -20,7 +23,12 @@ class Config:
         data_dir: Where torrents are written to and read from.
         state_dir: Where state is kept between runs; "" for `$XDG_STATE_HOME/anabranch`, None for nowhere: nothing is
             remembered.
-        storage: "file", "memory", or a storage of your own.
+        incomplete_dir: Where files are until all that is wanted of their torrent is complete; then they go where they
+            belong. Not of torrents whose files are there already. None for no such place.
+        storage: "file", "mmap", "sqlite", "cache", "memory", the URL of an object store, or a storage of your own.
+        storage_capacity: Bytes that "sqlite" and "cache" keep in a directory at most; None for no limit of "sqlite",
+            and 10 GiB of "cache".
+        preallocate: Take the whole room of wanted files at the first write; "file" and "mmap" only.
         listen_host: Addresses to listen on; empty for all, IPv4 and IPv6.
         listen_port: 0 for any.
         listen_port_fixed: A taken port is an error; otherwise another one is used.
@@ -50,12 +58,16 @@ class Config:
         peer_id: All 20 bytes of the peer id; b"" for the identity's prefix and random ones.
 
     Raises:
-        InputRefused: a peer id of another length, no such encryption, or one address where several are due.
+        InputRefused: a peer id of another length, no such encryption or storage, no capacity, one where there can be
+            none, a place for what is incomplete where nothing is stored in files, or one address where several are due.
     """
 
     data_dir: str | Path = "."
     state_dir: str | Path | None = ""
+    incomplete_dir: str | Path | None = None
     storage: str | ClientStorage = "file"
+    storage_capacity: int | None = None
+    preallocate: bool = False
     listen_host: tuple[str, ...] = ()
     listen_port: int = 42069
     listen_port_fixed: bool = False
@@ -93,6 +105,16 @@ class Config:
             raise InputRefused(f"a peer id has 20 bytes, not {len(self.peer_id)}")
         if self.encryption not in list(Encryption):
             raise InputRefused(f"encryption is off, allow, prefer or require, not {self.encryption!r}")
+        if isinstance(self.storage, str) and self.storage not in STORAGES and "://" not in self.storage:
+            raise InputRefused(f"storage is {', '.join(STORAGES)} or a URL, not {self.storage!r}")
+        if self.incomplete_dir is not None and self.storage not in ("file", "mmap"):
+            raise InputRefused("incomplete_dir is for what is stored in files")
+        if self.preallocate and self.storage not in ("file", "mmap"):
+            raise InputRefused("preallocate is for what is stored in files")
+        if self.storage_capacity is not None and self.storage_capacity < 1:
+            raise InputRefused(f"a storage has room for at least a byte, not {self.storage_capacity}")
+        if self.storage_capacity is not None and self.storage not in LIMITED:
+            raise InputRefused(f"storage_capacity is for {' and '.join(LIMITED)}")
 
     @property
     def encrypts(self) -> Encryption:

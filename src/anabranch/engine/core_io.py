@@ -15,12 +15,20 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bitarray import bitarray
-
 from anabranch.metainfo import Magnet, Metainfo, MetainfoError
-from anabranch.model import Address, Closed, InfoHash, InputRefused, Misused
+from anabranch.model import Address, Closed, InfoHash, InputRefused, Misused, StorageFailed
 from anabranch.net import RANDOM_BYTES, Bucket, NotResolved, listen, resolve
-from anabranch.storage import Claim, ClientStorage, InUse, SavedTorrent, SessionKey, SessionStore, session_key
+from anabranch.storage import (
+    Claim,
+    ClientStorage,
+    InUse,
+    Removing,
+    SavedTorrent,
+    SessionKey,
+    SessionStore,
+    Whereabouts,
+    session_key,
+)
 
 from . import adding, closing, saving
 from .buffers import BufferPool
@@ -34,6 +42,7 @@ from .hooks_io import Hooks
 from .metrics import Metrics
 from .network_io import NetworkThread
 from .privacy import discovery_allowed
+from .residence_io import Residence
 from .state import Policy, TorrentState
 from .watch_io import make_turn
 from .workers_io import Workers
@@ -44,6 +53,7 @@ _FAREWELL = 5.0  # seconds that trackers have in all to hear that the client end
 _RESTORED_AT_ONCE = 32  # torrents that become known in one turn
 _ENDED_AT_ONCE = 64  # torrents that begin to end in one turn
 _MANY = (PieceChanged, FileCompleted)
+_OTHER_WORKERS = ((4, "anabranch-read"), (1, "anabranch-record"), (1, "anabranch-move"))
 _SETTLE = 5.0  # seconds that adding a torrent waits for its former life to end
 
 
@@ -78,8 +88,8 @@ class Core:
         answer = self.network.answer
         cores = os.cpu_count() or 2
         self._disk = Workers(max(2, min(cores, 8)), "anabranch-disk", answer)
-        self._cold = Workers(4, "anabranch-read", answer)
-        self._record = Workers(1, "anabranch-record", answer)
+        cold, record, moves = (Workers(*kind, answer) for kind in _OTHER_WORKERS)
+        self._workers = self._disk, cold, record, moves
         self._names = Workers(2, "anabranch-names", answer)
         self._homes = Homes(config, sessions)
         self._feeds: Feeds[Event] = Feeds(self.forbidden)
@@ -95,7 +105,7 @@ class Core:
             limits=Limits(
                 Bucket(config.download_rate), Bucket(config.upload_rate), Bucket(config.dial_rate, config.dial_rate)
             ),
-            workshop=Workshop(self._disk, self._cold, self._record, sessions),
+            workshop=Workshop(self._disk, cold, record, sessions, moves=moves),
             network=self.network,
             publisher=self,
             pool=BufferPool(config.max_unverified_bytes),
@@ -165,8 +175,13 @@ class Core:
                     claims[key] = None if self._has(key.info_hash) else self._claim(key)
                 except InUse as taken:
                     log.info("not restored torrent=%s reason=%s", key.info_hash, taken)
-            for key, saved in zip(claims, sessions.load_all(list(claims)), strict=True):
+            for key, saved, where in zip(
+                claims, sessions.load_all(list(claims)), sessions.places(list(claims)), strict=True
+            ):
                 try:
+                    if isinstance(where.intent, Removing):
+                        adding.finish_removal(sessions, self._homes.of_torrent(key, where), key, saved)
+                        continue
                     if saved is None:
                         continue
                     source = adding.parse_source(saved, key.info_hash)
@@ -175,7 +190,9 @@ class Core:
                         restored[known] = None
                     else:
                         policy = Policy(most_connections=self.config.established_connections)
-                        made.append(self._make(source, key, None, policy, saved))
+                        made.append(self._make(source, key, None, policy, saved, where))
+                except StorageFailed as failed:  # the next run tries again
+                    log.warning("not removed torrent=%s reason=%s", key.info_hash, failed)
                 except MetainfoError as damaged:  # it stays remembered: added again by the user it goes on
                     log.warning("not restored torrent=%s reason=%s", key.info_hash, damaged)
             self._take_partial(made)
@@ -248,12 +265,18 @@ class Core:
         claim = self._claim(key)
         try:
             saved = sessions.load(key) if sessions is not None else None
+            where = sessions.place(key) if sessions is not None else Whereabouts()
+            if sessions is not None and isinstance(where.intent, Removing):
+                adding.finish_removal(sessions, self._homes.of_torrent(key, where), key, saved)
+                saved, where = None, Whereabouts()
             if saved is not None:
                 source = adding.better_known(source, saved, key.info_hash)
-            torrent = self._make(source, key, storage, policy, saved)
+            torrent = self._make(source, key, storage, policy, saved, where)
             self._take_partial([torrent])
             if resume is not None:
-                self._vouch(torrent, saving.take_resume(torrent, resume))
+                complete = saving.take_resume(torrent, resume)
+                if isinstance(torrent.disk.home, Residence):  # all other storages know by themselves
+                    torrent.disk.home.vouch(complete)
             with self.turn:
                 self._check_open()
                 adding.register(self.engine, torrent, claim)
@@ -290,11 +313,11 @@ class Core:
         storage: ClientStorage | None,
         policy: Policy,
         saved: SavedTorrent | None,
+        where: Whereabouts,
     ) -> TorrentState:
         """A torrent that nobody knows yet, as an earlier run left it."""
-        torrent = adding.make(
-            source, key, storage or self._homes.of(key.data_path), self.engine, self.forbidden, policy
-        )
+        home = storage or self._homes.of_torrent(key, adding.known_place(saved, where))
+        torrent = adding.make(source, key, home, self.engine, self.forbidden, policy)
         torrent.totals.added = time.time()
         torrent.swarm.candidates.most = self.config.torrent_peers_high_water
         sessions = self.engine.workshop.sessions
@@ -303,13 +326,14 @@ class Core:
         return torrent
 
     def _take_partial(self, torrents: Sequence[TorrentState]) -> None:
-        """What is remembered of begun pieces is true until blocks are written: from now on it is not remembered."""
+        """What is remembered of begun pieces is a hint, and stays; that others are missing is not true for long."""
         sessions = self.engine.workshop.sessions
-        begun = [torrent for torrent in torrents if torrent.disk.partial]
-        if sessions is not None and begun:
-            taken = sessions.take_partial([saving.key_of(torrent) for torrent in begun])
-            for torrent, partial in zip(begun, taken, strict=True):
-                torrent.disk.partial = partial
+        if sessions is None:
+            return
+        for torrent in torrents:
+            partial = torrent.disk.partial
+            if not all(partial.values()):
+                sessions.save_partial(saving.key_of(torrent), {piece: bits for piece, bits in partial.items() if bits})
 
     def _remembered(self, names: Sequence[InfoHash], data_path: str) -> InfoHash:
         """The name by which the store knows a torrent that has several; the first where it does not."""
@@ -341,10 +365,10 @@ class Core:
 
         self._names.submit(job, done, failed)
 
-    def drop(self, torrent: TorrentState, *, forget: bool) -> None:
+    def drop(self, torrent: TorrentState, *, forget: bool, erase: bool = False) -> None:
         """Let a torrent go; `torrent.signals.closed` tells when all of it is done."""
         with self.turn:
-            closing.begin(self.engine, torrent, forget=forget)
+            closing.begin(self.engine, torrent, forget=forget, erase=erase)
         self.network.call(self.network.look_at_closing)
 
     def add_peers(self, torrent: TorrentState, addresses: list[Address], source: str) -> int:
@@ -387,7 +411,7 @@ class Core:
         self.network.call(self.network.look_at_closing)
         in_time = all(torrent.signals.closed.wait(max(deadline - time.monotonic(), 0.0)) for torrent in torrents)
         self._names.close(drop=True, timeout=0.0)  # a look-up may take half a minute, and nothing is lost with it
-        for workers in (self._disk, self._cold, self._record):
+        for workers in self._workers:
             in_time &= workers.close(drop=True, timeout=max(deadline - time.monotonic(), 0.1))
         self.network.finish_announces(min(max(deadline - time.monotonic(), 0.0), _FAREWELL))
         in_time &= self.network.stop(max(deadline - time.monotonic(), 0.5))
@@ -415,15 +439,6 @@ class Core:
         for torrent in former:
             if not torrent.signals.closed.wait(_SETTLE):
                 raise InputRefused(f"{torrent.metainfo.info.name} is still being closed")
-
-    def _vouch(self, torrent: TorrentState, complete: bitarray) -> None:
-        """Resume data say what is complete: put it where the storage looks for it."""
-        pieces = list(complete.search(1))
-        sessions = self.engine.workshop.sessions
-        if sessions is not None:
-            sessions.completion(saving.key_of(torrent)).record(pieces, [])
-        else:
-            torrent.disk.vouched = complete
 
 
 def _open_sessions(config: Config) -> SessionStore | None:

@@ -92,6 +92,7 @@ class Workshop:
     sessions: SessionStore | None  # None: nothing is remembered
     sending: SendPool = field(default_factory=SendPool)  # memory for what is read for peers
     extensions: Extensions = field(default_factory=Extensions)  # messages that the user's handlers take
+    moves: Work | None = None  # takes files elsewhere, which may last hours; None: who records does it
 
 
 @dataclass(slots=True)

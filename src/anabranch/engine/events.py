@@ -26,7 +26,10 @@ class GotInfo(Event):
 
 @dataclass(frozen=True, slots=True)
 class StageChanged(Event):
-    """The torrent entered another stage: "learning", "opening", "checking", "live", "failed", "closing", "dropped"."""
+    """The torrent entered another stage.
+
+    That is "learning", "opening", "checking", "live", "moving", "failed", "closing" or "dropped".
+    """
 
     stage: str
 
@@ -73,6 +76,26 @@ class Failed(Event):
 @dataclass(frozen=True, slots=True)
 class Recovered(Event):
     """The torrent goes on after a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved(Event):
+    """The files are in another directory now, or some have other names: what was wished for is done.
+
+    Args:
+        directory: Where they are.
+        files: Those that got other names.
+    """
+
+    directory: str
+    files: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MoveFailed(Event):
+    """The files could not go where somebody wanted them, or get those names; *error* says why."""
+
+    error: TorrentError
 
 
 @dataclass(frozen=True, slots=True)

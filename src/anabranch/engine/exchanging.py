@@ -248,7 +248,7 @@ def _read(
 
     def job() -> bytes | None:
         for piece, length in lengths.items():
-            read[piece] = read_leaves(storage.piece(piece), length)
+            read[piece] = read_leaves(storage, piece, length)
         leaves = known | read
         return layers.answer_below(wanted, pieces, [leaves[piece] for piece in pieces])
 

@@ -7,6 +7,7 @@ seconds where memory allows; when all of it goes through, the torrent is live ag
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from anabranch.model import StorageFailed, TorrentError
 from . import announcing, events
 from .asking import take_back_all
 from .engine import Engine, Work
-from .stage import Closing, Dropped, Failed, follow
+from .stage import Closing, Dropped, Failed, Moving, follow
 from .state import TorrentState
 from .unchoking import choke_everybody
 
@@ -46,27 +47,43 @@ def attempt(
         refused: What to put right, within a turn, when it failed, before the torrent fails.
     """
     repeated = isinstance(torrent.stage, Failed)  # the torrent is not live again before this is through
+    lodging = torrent.disk.lodging
     torrent.disk.trying += repeated
+    lodging.jobs += 1
+
+    def ended() -> None:
+        torrent.disk.trying -= repeated
+        lodging.jobs -= 1
+        if not lodging.jobs and lodging.quiet is not None:
+            lodging.quiet()
 
     def settled(result: T) -> None:
-        torrent.disk.trying -= repeated
+        ended()
         settle(result)
 
     def broken(error: TorrentError) -> None:
-        torrent.disk.trying -= repeated
+        ended()
         if refused is not None:
             refused()
         fail(engine, torrent, error, again)
 
     def failed(error: BaseException) -> None:
-        if not isinstance(error, TorrentError):  # our own mistake; the worker logged it, the torrent stops over it
-            error = StorageFailed(torrent.data_path, f"unexpected {type(error).__name__}: {error}")
-        engine.network.run(broken, error)
+        engine.network.run(broken, in_words(torrent, error))
 
     def done(result: T) -> None:
         engine.network.run(settled, result)
 
     engine.turn.outbox("job", job, (worker or engine.workshop.disk).submit, job, done, failed, torrent.owner)
+
+
+def in_words(torrent: TorrentState, error: BaseException) -> TorrentError:
+    """What a job on the torrent's disk raised, as an error of ours: a back end may let the system's own through."""
+    if isinstance(error, TorrentError):
+        return error
+    if isinstance(error, OSError):
+        return StorageFailed.from_os(error, torrent.data_path)
+    # A mistake, ours or the back end's; the worker logged it, the torrent stops over it.
+    return StorageFailed(torrent.data_path, f"unexpected {type(error).__name__}: {error}")
 
 
 def fail(engine: Engine, torrent: TorrentState, error: TorrentError, again: Callable[[], None] | None = None) -> None:
@@ -83,13 +100,16 @@ def fail(engine: Engine, torrent: TorrentState, error: TorrentError, again: Call
     if not isinstance(error, StorageFailed):  # a disk may be mended; a torrent that contradicts itself will not
         fail_for_good(engine, torrent, error)
         return
+    if isinstance(before, Moving):  # it is repeated when the files have arrived
+        torrent.stage = follow(before, replace(before, error=error))
+        return
     torrent.stage = follow(before, Failed(error, engine.clock() + RETRY_EVERY))
     engine.due.lively.add(torrent)
     if isinstance(before, Failed):
         if str(before.error) != str(error):
             engine.tell(events.Failed(torrent.info_hash, error))
         return
-    _stop(engine, torrent)
+    stop(engine, torrent)
     engine.tell(events.Failed(torrent.info_hash, error))
     engine.tell(events.StageChanged(torrent.info_hash, "failed"))
 
@@ -98,7 +118,7 @@ def fail_for_good(engine: Engine, torrent: TorrentState, error: TorrentError) ->
     """Nothing can be made of the torrent: it leaves its swarm, and who waits for it is told."""
     before = torrent.stage
     torrent.stage = follow(before, Failed(error, inf))
-    _stop(engine, torrent)
+    stop(engine, torrent)
     announcing.stop(engine, torrent)
     for signal in (torrent.signals.got_info, torrent.signals.checked, torrent.signals.complete):
         if not signal.is_set:
@@ -110,7 +130,7 @@ def fail_for_good(engine: Engine, torrent: TorrentState, error: TorrentError) ->
         engine.tell(events.StageChanged(torrent.info_hash, "failed"))
 
 
-def _stop(engine: Engine, torrent: TorrentState) -> None:
+def stop(engine: Engine, torrent: TorrentState) -> None:
     """Ask and serve no more. Readers look what has become of the torrent."""
     for peer in torrent.swarm.peers.values():
         take_back_all(engine, peer)

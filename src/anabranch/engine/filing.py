@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import events
 from .engine import Engine
+from .residence_io import path_of
 from .state import TorrentState
 
 
@@ -41,5 +42,5 @@ def _look_at_files(engine: Engine, torrent: TorrentState, piece: int) -> None:
             missing[file] = first
             continue
         missing.pop(file, None)
-        path = "/".join(torrent.metainfo.info.files[file].path)
+        path = "/".join(path_of(torrent.disk.home, torrent.metainfo.info, file))
         engine.tell(events.FileCompleted(torrent.info_hash, file, path), (torrent.info_hash, "file", file))

@@ -6,7 +6,7 @@ pieces are written stretch by stretch as they come and hashed by reading them ba
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from bitarray import bitarray
 
@@ -14,10 +14,12 @@ from anabranch.metainfo import due_of
 from anabranch.model import BLOCK_SIZE, all_pieces, no_pieces
 from anabranch.picker import PieceProgress, Run, runs_in
 
-from . import doubting, events
+from . import doubting, events, hopeless
 from .asking import ask, ask_idle, show_interest
 from .banning import only_sender, senders_of
 from .buffers import Buffer
+from .checking import book
+from .checksums import Checksums, SecondLook, look_again, sums_of
 from .engine import Engine
 from .failing import attempt, fail
 from .filing import piece_changed
@@ -81,6 +83,7 @@ def release(engine: Engine, torrent: TorrentState, piece: int) -> None:
         if buffer is not None:
             engine.pool.give(buffer)
     holding.written.pop(piece, None)
+    holding.sums.pop(piece, None)
 
 
 def feed_starved(engine: Engine) -> None:
@@ -173,24 +176,60 @@ def _hash_in_parts(engine: Engine, torrent: TorrentState, progress: PieceProgres
         for part in _parts(torrent, progress, stretch, buffer)
     ]
 
-    def job() -> Verdict:
-        return finish_in_parts(storage.piece(piece), parts, length, due)
+    sums = holding.sums.setdefault(piece, Checksums(progress.blocks))
+    came, testify = sums.copy(), piece in torrent.evidence
+
+    def job() -> SecondLook:
+        came.take(sums_of(parts))
+        verdict = finish_in_parts(storage, piece, parts, length, due, testify=testify)
+        if verdict.good or verdict.contradiction is not None:
+            return SecondLook(verdict, ())
+        return look_again(storage, piece, length, due, came)
 
     def again() -> None:
         if holding.finishing.get(piece) is progress:
             _hash_and_write(engine, torrent, progress)
 
-    def settle(verdict: Verdict) -> None:
+    def settle(found: SecondLook) -> None:
+        verdict, changed = found
         if not verdict.good:  # all of it is on disk
             release(engine, torrent, piece)
-            holding.written[piece] = all_pieces(progress.blocks)
-        _settle(engine, torrent, progress, verdict)
+            holding.written[piece], holding.sums[piece] = all_pieces(progress.blocks), came
+        if changed:
+            _mend(engine, torrent, progress, changed, again)
+        else:
+            _settle(engine, torrent, progress, verdict)
 
     def refused() -> None:
         if isinstance(torrent.stage, Closing | Dropped) or engine.pool.short:
             _forget(engine, torrent, piece)
 
     attempt(engine, torrent, job, settle, again, refused=refused)
+
+
+def _mend(
+    engine: Engine, torrent: TorrentState, progress: PieceProgress, changed: Iterable[int], again: Callable[[], None]
+) -> None:
+    """The disk has changed blocks: they are fetched again, some times, and then it is only seen whether it can read.
+
+    No peer is to blame. The torrent stops meanwhile, as at any failure of its disk.
+    """
+    piece, holding = progress.piece, torrent.holding
+    if isinstance(torrent.stage, Dropped):
+        _forget(engine, torrent, piece)
+        return
+    wrong = no_pieces(progress.blocks)
+    for block in changed:
+        wrong[block] = True
+    error = hopeless.misread_error(torrent, piece, wrong.find(1) * BLOCK_SIZE)
+    if hopeless.may_mend(torrent, piece) or isinstance(torrent.stage, Closing):
+        torrent.totals.corrupt += sum(torrent.pieces.geometry.block_length(piece, block) for block in wrong.search(1))
+        holding.written[piece] &= ~wrong
+        _lose(engine, torrent, progress, wrong)
+        fail(engine, torrent, error)
+    else:
+        fail(engine, torrent, error, again)
+    _memory_came_back(engine)
 
 
 def _settle(engine: Engine, torrent: TorrentState, progress: PieceProgress, verdict: Verdict) -> None:
@@ -221,7 +260,8 @@ def _accept(engine: Engine, torrent: TorrentState, piece: int, verdict: Verdict)
     table = torrent.pieces
     guilty = torrent.evidence.passed(piece, verdict.digests) if piece in torrent.evidence else set()
     doubting.forget(torrent, piece)
-    torrent.disk.unrecorded.append(piece)
+    torrent.evidence.repeated.pop(piece, None)
+    book(engine, torrent, piece)
     tell_everybody(engine, torrent, piece)
     if not table.missing_wanted:
         for peer in torrent.swarm.peers.values():
@@ -237,7 +277,8 @@ def _doubt(engine: Engine, torrent: TorrentState, progress: PieceProgress, verdi
     """
     piece, holding = progress.piece, torrent.holding
     shares = _shares(progress)
-    _ban_all(engine, torrent, only_sender(shares, progress.blocks), piece)
+    if hopeless.failed(torrent, piece, {host for _, host in shares}, verdict.digests):
+        _ban_all(engine, torrent, only_sender(shares, progress.blocks), piece)
     leaves = doubting.known(torrent, piece) if verdict.leaves else None
     if leaves is not None:
         _keep_good(engine, torrent, progress, verdict, leaves)
@@ -289,9 +330,9 @@ def _discard(engine: Engine, torrent: TorrentState, progress: PieceProgress, ver
     """Nobody can tell which of its blocks are wrong: all of them are asked for again."""
     piece = progress.piece
     torrent.totals.corrupt += torrent.pieces.geometry.length_of(piece)
-    guilty = torrent.evidence.failed(piece, _shares(progress), verdict.digests)
+    torrent.evidence.failed(piece, _shares(progress), verdict.digests)  # its only sender was banned before
     _forget(engine, torrent, piece)
-    _ban_all(engine, torrent, guilty, piece)
+    hopeless.rest(engine, torrent, piece)
     engine.turn.defer("ask idle", torrent, ask_idle, engine, torrent, engine.clock())
 
 
@@ -344,6 +385,7 @@ def _write_out(engine: Engine, torrent: TorrentState, progress: PieceProgress, s
     parts = [part for stretch, buffer in buffers for part in _parts(torrent, progress, stretch, buffer)]
     bits = _blocks_of(progress, parts)
     storage = torrent.opened()
+    sums = holding.sums.setdefault(piece, Checksums(progress.blocks))
     holding.writing[piece] = holding.writing.get(piece, 0) + 1
     # From here on: other blocks of the stretch may come to other memory, which must not be written over these.
     holding.written[piece] = holding.written.get(piece, no_pieces(progress.blocks)) | bits
@@ -359,7 +401,13 @@ def _write_out(engine: Engine, torrent: TorrentState, progress: PieceProgress, s
         for waiting in torrent.signals.of_piece.get(piece, ()):  # responsive readers see now what was written
             engine.turn.outbox("signal", waiting, waiting.set)
 
-    def settle(_nothing: None) -> None:
+    def job() -> list[tuple[int, int]]:
+        came = sums_of(parts)
+        write_parts(storage.piece(piece), parts)
+        return came
+
+    def settle(came: list[tuple[int, int]]) -> None:
+        sums.take(came)
         ended()
         for _, buffer in buffers:
             engine.pool.give(buffer)
@@ -384,7 +432,7 @@ def _write_out(engine: Engine, torrent: TorrentState, progress: PieceProgress, s
         else:
             _go_on(engine, torrent, progress)
 
-    attempt(engine, torrent, lambda: write_parts(storage.piece(piece), parts), settle, again, refused=refused)
+    attempt(engine, torrent, job, settle, again, refused=refused)
 
 
 def _go_on(engine: Engine, torrent: TorrentState, progress: PieceProgress) -> None:

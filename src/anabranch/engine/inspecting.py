@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 
 from anabranch.metainfo import WARM_SIZE, Hasher, Info, PieceLayers, are_right, due_of
 from anabranch.model import Closed, StorageFailed
-from anabranch.storage import ReadsAcross, Sparse, TorrentStorage
+from anabranch.storage import Hashes, ReadsAcross, Sparse, TorrentStorage
+
+from .exact import in_order, read_across
 
 
 def inspect(
@@ -41,6 +43,8 @@ def inspect(
         first = pieces[len(right)]
         if inspector.is_hole(first):
             right.append(False)
+        elif (told := inspector.told(first)) is not None:
+            right.append(told)
         elif not at_once:
             right.append(inspector.long(first))
         else:
@@ -61,7 +65,10 @@ def _neighbours(info: Info, pieces: Sequence[int], at: int, most: int) -> range:
 
 
 class _Inspector:
-    """One job. Holes are not read: it is asked for them wherever the last piece was one, or a piece begins with 0."""
+    """One job. Holes are not read: it is asked for them wherever the last piece was one, or a piece begins with 0.
+
+    Nor is a piece of v1 whose digest the storage knows; whether it does is asked before each stretch that is read.
+    """
 
     def __init__(
         self, storage: TorrentStorage, info: Info, layers: PieceLayers | None, unwanted: Callable[[], bool]
@@ -71,6 +78,7 @@ class _Inspector:
         self._layers = layers
         self._unwanted = unwanted
         self._sparse = storage if isinstance(storage, Sparse) else None
+        self._hashes = storage if isinstance(storage, Hashes) and layers is None else None
         self._among_holes = True
         self._buffer = memoryview(bytearray(WARM_SIZE))
 
@@ -80,20 +88,28 @@ class _Inspector:
         self._among_holes = self._among_holes and self._sparse is not None and not self._sparse.present(piece)
         return self._among_holes
 
+    def told(self, piece: int) -> bool | None:
+        """Judge a piece by the digest that the storage has of it, if it has one."""
+        if self._hashes is None:
+            return None
+        try:
+            digest = self._hashes.sha1(piece)
+        except StorageFailed as failed:
+            _check_missing(failed)
+            return False
+        return None if digest is None else digest == self._info.hash_of(piece)
+
     def long(self, piece: int) -> bool:
         """Judge a piece that is longer than the buffer."""
         self._among_holes = True  # before each of them: to ask is nothing beside to hash
-        storage, length = self._storage.piece(piece), self._info.geometry.length_of(piece)
         hasher = Hasher(due_of(self._info, self._layers, piece))
-        for begin in range(0, length, len(self._buffer)):
-            self._look_wanted()
-            view = self._buffer[: length - begin]
-            try:
-                storage.readinto(begin, view)
-            except StorageFailed as failed:
-                _check_missing(failed)
-                return False
-            hasher.update(view)
+        try:
+            for view in in_order(self._storage, piece, self._info.geometry.length_of(piece), self._buffer):
+                hasher.update(view)
+                self._look_wanted()
+        except StorageFailed as failed:
+            _check_missing(failed)
+            return False
         return hasher.good()
 
     def short(self, run: range) -> list[bool]:
@@ -101,7 +117,7 @@ class _Inspector:
         geometry = self._info.geometry
         view = self._buffer[: (len(run) - 1) * geometry.piece_length + geometry.length_of(run[-1])]
         try:
-            self._read(run, view)
+            missing = self._read(run, view)
         except StorageFailed as failed:
             if len(run) > 1:  # one of them is to blame
                 return [right for piece in run for right in self.short(range(piece, piece + 1))]
@@ -109,20 +125,32 @@ class _Inspector:
             self._among_holes = True
             return [False]
         right = are_right(view, self._info, self._layers, run)
+        for at in missing:
+            right[at] = False
         if self._sparse is not None:
             for at, begin in enumerate(range(0, len(view), geometry.piece_length)):
                 self._among_holes = not view[begin] and not self._sparse.present(run[at])
                 if self._among_holes:
                     right[at] = False
+        self._among_holes = self._among_holes or len(run) - 1 in missing
         return right
 
-    def _read(self, run: range, view: memoryview) -> None:
+    def _read(self, run: range, view: memoryview) -> list[int]:
+        """Fill the view. Which of the pieces are not there, counted from the first; read across, it is an error."""
         geometry, storage = self._info.geometry, self._storage
         if isinstance(storage, ReadsAcross):
-            storage.read_across(geometry.offset_of(run.start), view)
-            return
-        for piece, begin in zip(run, range(0, len(view), geometry.piece_length), strict=True):
-            storage.piece(piece).readinto(0, view[begin : begin + geometry.piece_length])
+            read_across(storage, geometry.offset_of(run.start), run.start, view)
+            return []
+        missing = []
+        for at, piece in enumerate(run):
+            room = view[at * geometry.piece_length :][: geometry.length_of(piece)]
+            try:
+                for _ in in_order(storage, piece, len(room), room):  # one view, and that is the room
+                    pass
+            except StorageFailed as failed:
+                _check_missing(failed)
+                missing.append(at)
+        return missing
 
     def _look_wanted(self) -> None:
         if self._unwanted():

@@ -16,6 +16,8 @@ from anabranch.model import BLOCK_SIZE, StorageFailed
 from anabranch.picker import runs_in
 from anabranch.storage import PieceStorage, TorrentStorage
 
+from .exact import in_order, read
+
 READ_SIZE = 1024 * 1024  # bytes read at a time when hashing from disk
 
 
@@ -85,21 +87,20 @@ def _finish(piece: PieceStorage, one: Whole, digest: bytes) -> Verdict:
     return Verdict(good, tuple(_digests(view)) if due.sha1 else leaves, leaves)
 
 
-def finish_in_parts(piece: PieceStorage, parts: Sequence[Part], length: int, due: Due) -> Verdict:
-    """Write what is still in memory of a piece, then hash all of it by reading it back.
+def finish_in_parts(
+    storage: TorrentStorage, piece: int, parts: Sequence[Part], length: int, due: Due, *, testify: bool = True
+) -> Verdict:
+    """Write what is still in memory of a piece, then hash all of it by reading it back; *testify* as in Whole.
 
     Raises:
         StorageFailed: it could not be written or read.
     """
-    write_parts(piece, parts)
+    write_parts(storage.piece(piece), parts)
     hasher = Hasher(due)
     digests: list[bytes] = []
-    buffer = memoryview(bytearray(min(READ_SIZE, length)))
-    for begin in range(0, length, READ_SIZE):
-        view = buffer[: min(READ_SIZE, length - begin)]
-        piece.readinto(begin, view)
+    for view in in_order(storage, piece, length, _buffer(length)):
         hasher.update(view)
-        if due.sha1:
+        if due.sha1 and testify:
             digests += _digests(view)
     try:
         return Verdict(hasher.good(), tuple(digests) or hasher.leaves, hasher.leaves)
@@ -113,37 +114,37 @@ def write_parts(piece: PieceStorage, parts: Sequence[Part]) -> None:
         piece.writev(part.begin, [part.view])
 
 
-def read_leaves(piece: PieceStorage, length: int) -> bytes:
+def read_leaves(storage: TorrentStorage, piece: int, length: int) -> bytes:
     """The v2 hashes of the blocks of the piece's first *length* bytes on disk, joined. Raises StorageFailed."""
-    buffer = memoryview(bytearray(min(READ_SIZE, length)))
     leaves: list[bytes] = []
-    for begin in range(0, length, READ_SIZE):
-        view = buffer[: min(READ_SIZE, length - begin)]
-        piece.readinto(begin, view)
+    for view in in_order(storage, piece, length, _buffer(length)):
         leaves += leaves_of(view)
     return b"".join(leaves)
 
 
-def read_through(piece: PieceStorage, length: int) -> None:
+def read_through(storage: TorrentStorage, piece: int, length: int) -> None:
     """Read all of a piece, to see whether that works. Raises StorageFailed."""
-    buffer = memoryview(bytearray(min(READ_SIZE, length)))
-    for begin in range(0, length, READ_SIZE):
-        piece.readinto(begin, buffer[: min(READ_SIZE, length - begin)])
+    for _ in in_order(storage, piece, length, _buffer(length)):
+        pass
 
 
-def readable(piece: PieceStorage, length: int, blocks: bytes) -> bool:
+def readable(storage: TorrentStorage, piece: int, length: int, blocks: bytes) -> bool:
     """Whether those blocks of a piece that are set in the bitmap can be read."""
     bits: bitarray = bitarray(endian="big")
     bits.frombytes(blocks)
-    buffer = memoryview(bytearray(min(READ_SIZE, length)))
+    buffer = _buffer(length)
     try:
         for run in runs_in(bits):
             end = min((run.first + run.blocks) * BLOCK_SIZE, length)
             for begin in range(run.first * BLOCK_SIZE, end, READ_SIZE):
-                piece.readinto(begin, buffer[: min(READ_SIZE, end - begin)])
+                read(storage, piece, begin, buffer[: end - begin])
     except StorageFailed:
         return False
     return True
+
+
+def _buffer(length: int) -> memoryview:
+    return memoryview(bytearray(min(READ_SIZE, length)))
 
 
 def _digests(view: memoryview) -> list[bytes]:

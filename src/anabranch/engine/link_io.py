@@ -7,6 +7,7 @@ this connection and nothing else (an exception left with unread data would spin 
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from asyncio import TimerHandle
@@ -306,7 +307,7 @@ class SocketLink:
                     return
             count = 0
             try:
-                count = self._push(talk.outgoing(allowance))
+                count = self._push(peer, talk.outgoing(allowance))
             finally:
                 if limited:
                     bucket.give_back(allowance - count, now)
@@ -321,13 +322,18 @@ class SocketLink:
                 break
         self._write(True)
 
-    def _push(self, buffers: list[bytes | memoryview]) -> int:
+    def _push(self, peer: Peer, buffers: list[bytes | memoryview]) -> int:
         try:
             if _CAN_GATHER:
                 return self._sock.sendmsg(buffers)
             return self._sock.send(buffers[0])
         except BlockingIOError:
             return 0
+        except OSError as failure:
+            if failure.errno == errno.EFAULT:
+                serving.cannot_send(self._host.engine, peer)  # before the close, which takes back what was lent
+                failure.strerror = "what was to be sent cannot be read any more"
+            raise
 
     def _tick(self) -> None:
         peer = self.peer

@@ -1,8 +1,19 @@
 """Opening a torrent's storage, and deciding of each piece what is known of it.
 
-The truth table: what is recorded complete is not hashed; what is unknown and may be on disk is hashed before it is
-asked for, unless the user wants no check, then it is asked for at once; what is not on disk at all is known to be
-missing.
+Three facts decide of each piece, and none stands for another: what is recorded, whether the user trusts that, and
+whether there shall be a check now. The truth table (Policy has the last two):
+
+| recorded   | trust | check | asked for?          | hashed? |
+|------------|-------|-------|---------------------|---------|
+| complete   | yes   |       | no: we have it      | no      |
+| complete   | no    | yes   | not before the hash | yes     |
+| complete   | no    | no    | yes: the safe way   | no      |
+| incomplete |       |       | yes                 | no      |
+| unknown    |       | yes   | not before the hash | yes     |
+| unknown    |       | no    | yes                 | no      |
+
+What is unknown and certainly not on the disk is missing; blocks of unfinished pieces that an earlier run left are
+taken over, and it is their piece's hash that decides.
 """
 
 from __future__ import annotations
@@ -14,7 +25,7 @@ from bitarray import bitarray
 
 from anabranch.model import Geometry, no_pieces
 from anabranch.picker import PieceProgress
-from anabranch.storage import Bulk, Capacity, Completion, Groups, Selects, Sparse, TorrentStorage
+from anabranch.storage import Bulk, Capacity, Completion, Selects, Sparse, Surveys, TorrentStorage
 
 from . import events, orders, super_seeding
 from .checking import advance, queue_check
@@ -23,6 +34,7 @@ from .failing import attempt
 from .going_live import set_live
 from .introducing import tell_pieces
 from .jobs import readable
+from .resyncing import GivenUp
 from .settling import settle_checked
 from .stage import Checking, Closing, Opening, follow
 from .state import TorrentState
@@ -48,15 +60,14 @@ def open_storage(engine: Engine, torrent: TorrentState) -> None:
     home = torrent.disk.home
     selected = torrent.worth.selected()
     partial = dict(torrent.disk.partial)
-    vouched = torrent.disk.vouched
+    given_up = GivenUp(engine, torrent)
 
     def job() -> Opened:
         storage = home.open(info, torrent.info_hash)
         try:
+            given_up.listen(storage)
             if isinstance(storage, Selects):
                 storage.select(selected)
-            if vouched is not None and isinstance(storage, Groups):
-                storage.record(list(vouched.search(1)))
             return look_over(storage, info.geometry, partial)
         except BaseException:
             storage.close()
@@ -74,6 +85,7 @@ def open_storage(engine: Engine, torrent: TorrentState) -> None:
         if torrent.worth.selected() != selected:  # chosen while the storage was being opened
             tell_storage(engine, torrent)
         _start(engine, torrent, found)
+        given_up.look()
 
     attempt(engine, torrent, job, settle, refused=ended)
 
@@ -90,14 +102,16 @@ def look_over(storage: TorrentStorage, geometry: Geometry, partial: Mapping[int,
             known[piece] = state is not Completion.UNKNOWN
             complete[piece] = state is Completion.COMPLETE
     present = ~known
-    if isinstance(storage, Sparse):
+    if isinstance(storage, Surveys) and present.any():
+        present &= storage.presence()
+    elif isinstance(storage, Sparse):
         for piece in present.search(1):
             if not storage.present(piece):
                 present[piece] = False
     kept = {
         piece: bits
         for piece, bits in partial.items()
-        if not bits or readable(storage.piece(piece), geometry.length_of(piece), bits)
+        if not bits or readable(storage, piece, geometry.length_of(piece), bits)
     }
     capacity = storage.capacity
     room = capacity.capacity() if isinstance(capacity, Capacity) else None
@@ -106,12 +120,14 @@ def look_over(storage: TorrentStorage, geometry: Geometry, partial: Mapping[int,
 
 def _start(engine: Engine, torrent: TorrentState, found: Opened) -> None:
     table = torrent.pieces
-    to_check = found.present.copy() if torrent.policy.check else no_pieces(len(found.present))
+    distrusted = _distrusted(torrent, found)
+    to_check = found.present | distrusted if torrent.policy.check else no_pieces(len(found.present))
     for piece, bits in found.partial.items():
         if not bits or _restore(torrent, piece, bits, found):
             to_check[piece] = False
     torrent.disk.partial = {}
-    table.start(found.known | ~to_check, found.complete)
+    torrent.holding.kept.blocks = {piece: bits.copy() for piece, bits in torrent.holding.written.items()}
+    table.start(~to_check, found.complete & ~distrusted)
     orders.enter(engine, torrent, found.capacity, found.room)
     if torrent.swarm.peers or table.ordering.shared is not None:
         refresh_all(engine, torrent)
@@ -133,6 +149,14 @@ def _start(engine: Engine, torrent: TorrentState, found: Opened) -> None:
         advance(engine, torrent)
     else:
         settle_checked(engine, torrent)
+
+
+def _distrusted(torrent: TorrentState, found: Opened) -> bitarray:
+    """The pieces that are recorded complete and not believed; what this run records is taken from them."""
+    if torrent.policy.trust:
+        return no_pieces(len(found.complete))
+    torrent.disk.checks.distrusted = found.complete.copy()
+    return found.complete
 
 
 def _restore(torrent: TorrentState, piece: int, bits: bytes, found: Opened) -> bool:

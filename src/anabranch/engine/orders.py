@@ -47,7 +47,10 @@ def leave(engine: Engine, torrent: TorrentState) -> None:
 
 
 def look(engine: Engine, torrent: TorrentState) -> None:
-    """Each second, within a turn: have a worker ask how large the space is now, once for all that share it."""
+    """Each second, and when something was given up: have a worker ask how large the space is now.
+
+    Within a turn. Once for all that share it.
+    """
     shared = torrent.pieces.ordering.shared
     if shared is None or shared.looking or not isinstance(shared.capacity, Capacity):
         return

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from anabranch.model import BLOCK_SIZE, Closed, StorageFailed
 
 from .engine import Runner
+from .exact import read
 from .resyncing import still_there
 from .signals_io import Signal
 from .stage import Closing, Dropped, Failed
@@ -94,6 +95,8 @@ def there(torrent: TorrentState, offset: int, wanted: int) -> int:
     """
     if isinstance(torrent.stage, Closing | Dropped):
         raise Closed("the torrent was dropped")
+    if torrent.disk.storage is None:  # not yet, or its files are on their way
+        return 0
     table = torrent.pieces
     geometry = table.geometry
     wanted = min(wanted, geometry.total - offset)
@@ -126,7 +129,7 @@ def wait_for(runner: Runner, torrent: TorrentState, offset: int, wanted: int, re
             begin = offset - geometry.offset_of(piece)
             if early := peek(torrent, piece, begin, wanted):
                 return Availability(len(early), early=early)
-            if length := written(torrent, piece, begin, wanted):
+            if torrent.disk.storage is not None and (length := written(torrent, piece, begin, wanted)):
                 return Availability(length, verified=False)
         signal = Signal(runner.forbidden)
         torrent.signals.of_piece.setdefault(piece, set()).add(signal)
@@ -159,7 +162,11 @@ def read_found(runner: Runner, torrent: TorrentState, found: Availability, offse
     if found.early is not None:
         view[:] = found.early[: len(view)]
         return len(view)
-    storage, geometry = torrent.opened(), torrent.pieces.geometry
+    storage, geometry = torrent.disk.storage, torrent.pieces.geometry
+    if storage is None:
+        if isinstance(torrent.stage, Closing | Dropped):
+            raise Closed("the torrent was dropped")
+        return 0
     done = 0
     while done < len(view):
         piece, begin = divmod(offset + done, geometry.piece_length)
@@ -170,10 +177,12 @@ def read_found(runner: Runner, torrent: TorrentState, found: Availability, offse
             done += len(room)
             continue
         try:
-            storage.piece(piece).readinto(begin, room[:length])
-        except StorageFailed:
+            read(storage, piece, begin, room[:length])
+        except (StorageFailed, Closed):
             if isinstance(torrent.stage, Closing | Dropped):
                 raise Closed("the torrent was dropped") from None
+            if torrent.disk.storage is not storage:  # it was closed, as the files go elsewhere
+                return done
             if not done and (not found.verified or still_there(runner, torrent, piece)):
                 raise
             return done

@@ -6,7 +6,7 @@ knows what the disk holds: the pieces of the group become unknown and are hashed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from anabranch.storage import Groups, TorrentStorage
 
@@ -14,6 +14,7 @@ from . import announcing, events, failing
 from .engine import Engine
 from .filing import piece_lost
 from .introducing import tell_upload_only
+from .residence_io import is_away
 from .settling import settle_complete
 from .stage import Closing, Dropped, Live
 from .state import TorrentState
@@ -25,17 +26,35 @@ def record(engine: Engine, torrent: TorrentState) -> None:
     if disk.recording or not disk.unrecorded or disk.storage is None:
         return
     group, disk.unrecorded = disk.unrecorded, []
-    disk.recording = group
     storage = disk.storage
 
-    def recorded(_: None) -> None:
-        disk.recording = ()
+    def recorded() -> None:
         disk.dirty = True
+        if disk.checks.distrusted is not None:
+            disk.checks.distrusted[group] = False
+
+    make_durable(engine, torrent, group, lambda: record_group(storage, group), recorded)
+
+
+def make_durable(
+    engine: Engine, torrent: TorrentState, group: Sequence[int], job: Callable[[], None], done: Callable[[], None]
+) -> None:
+    """Have a worker sync what was written, these pieces and what else *job* takes along; then *done*, within a turn.
+
+    Only where no other group is under way. If it fails, what was complete of them is hashed.
+    """
+    disk = torrent.disk
+    disk.recording = group
+
+    def settle(_: None) -> None:
+        disk.recording = ()
+        done()
         look_complete(engine, torrent)
 
     def refused() -> None:
         disk.recording = ()
-        doubtful = group + disk.unrecorded  # the system may have dropped what was written since, too
+        doubtful = [*group, *disk.unrecorded]  # the system may have dropped what was written since, too
+        disk.checks.doubted.update(torrent.holding.finishing)
         disk.unrecorded = []
         for piece in doubtful:
             if torrent.pieces.complete[piece]:  # else a check has found out meanwhile
@@ -44,14 +63,7 @@ def record(engine: Engine, torrent: TorrentState) -> None:
                 disk.checks.left += not disk.checks.queued[piece]
                 disk.checks.queued[piece] = True
 
-    failing.attempt(
-        engine,
-        torrent,
-        lambda: record_group(storage, group),
-        recorded,
-        worker=engine.workshop.record,
-        refused=refused,
-    )
+    failing.attempt(engine, torrent, job, settle, worker=engine.workshop.record, refused=refused)
 
 
 def record_group(storage: TorrentStorage, group: Sequence[int]) -> None:
@@ -72,7 +84,13 @@ def look_complete(engine: Engine, torrent: TorrentState) -> None:
     if disk.unrecorded or disk.recording:
         record(engine, torrent)
         return
-    if torrent.signals.said_complete or not isinstance(torrent.stage, Live):
+    if not isinstance(torrent.stage, Live):
+        return
+    if is_away(disk.home):  # first they come to where they belong: who waits for `complete` looks there
+        disk.lodging.call_home()
+        engine.due.lively.add(torrent)
+        return
+    if torrent.signals.said_complete:
         return
     torrent.signals.said_complete = True
     settle_complete(engine, torrent)

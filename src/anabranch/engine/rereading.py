@@ -13,7 +13,7 @@ from .checking import queue_check
 from .engine import Engine
 from .failing import attempt, fail
 from .jobs import read_through
-from .stage import Closing, Dropped, Failed
+from .stage import Closing, Dropped, Failed, Moving
 from .state import TorrentState
 
 
@@ -27,8 +27,10 @@ def fail_reading(engine: Engine, torrent: TorrentState, piece: int, error: Torre
     length = torrent.pieces.geometry.length_of(piece)
 
     def again() -> None:
+        if not torrent.pieces.complete[piece]:
+            return  # it was lost in the middle of a download, and is fetched again; or the user had it checked
         storage = torrent.opened()
-        attempt(engine, torrent, lambda: read_through(storage.piece(piece), length), readable, again)
+        attempt(engine, torrent, lambda: read_through(storage, piece, length), readable, again)
 
     def readable(_: None) -> None:
         around = no_pieces(torrent.pieces.geometry.piece_count)
@@ -37,5 +39,6 @@ def fail_reading(engine: Engine, torrent: TorrentState, piece: int, error: Torre
             around[pieces.start : pieces.stop] = True
         queue_check(engine, torrent, around & torrent.pieces.complete)
 
-    if not isinstance(torrent.stage, Failed | Closing | Dropped):  # one witness is enough; who leaves reads nothing
+    # One witness is enough; who leaves reads nothing.
+    if not isinstance(torrent.stage, Failed | Moving | Closing | Dropped):
         fail(engine, torrent, error, again)

@@ -19,7 +19,7 @@ from . import resting
 from .adding import prefer
 from .directory import names_of
 from .engine import Engine
-from .stage import Closing, Dropped
+from .stage import Closing, Dropped, Moving
 from .state import TorrentState
 
 _FORMAT = b"anabranch resume 1"
@@ -31,7 +31,7 @@ def key_of(torrent: TorrentState) -> SessionKey:
 
 
 def picture(torrent: TorrentState, *, stopped: bool) -> SavedTorrent:
-    """What is to be remembered now. Of unfinished pieces only when it is *stopped*: later it would not be true."""
+    """What is to be remembered now. Of unfinished pieces all when it is *stopped*; before, what is durable of them."""
     body = torrent.metainfo.body
     return SavedTorrent(
         metainfo=None if torrent.disk.rest.stored is body else body.read(),
@@ -41,7 +41,7 @@ def picture(torrent: TorrentState, *, stopped: bool) -> SavedTorrent:
         uploaded=torrent.totals.uploaded,
         downloaded=torrent.totals.downloaded,
         added=torrent.totals.added,
-        partial=partial_pieces(torrent) if stopped else {},
+        partial=partial_pieces(torrent) if stopped else _kept_pieces(torrent),
     )
 
 
@@ -61,12 +61,7 @@ def partial_pieces(torrent: TorrentState) -> dict[int, bytes]:
     if torrent.disk.partial:  # the storage was never opened
         return dict(torrent.disk.partial)
     table, holding = torrent.pieces, torrent.holding
-    blocks = {
-        piece: bits & table.begun[piece].got
-        for piece, bits in holding.written.items()
-        if piece in table.begun and piece not in holding.writing
-    }
-    partial = {piece: bits.tobytes() for piece, bits in blocks.items() if bits.any()}
+    partial = {piece: bits.tobytes() for piece, bits in written_blocks(torrent).items()}
     if len(torrent.metainfo.info.files) > 1:
         there = table.complete.copy()
         for piece in (*partial, *holding.writing, *table.busy):
@@ -76,10 +71,29 @@ def partial_pieces(torrent: TorrentState) -> dict[int, bytes]:
     return partial
 
 
+def written_blocks(torrent: TorrentState) -> dict[int, bitarray]:
+    """The blocks on disk of pieces that are begun, pieces without any left out."""
+    holding = torrent.holding
+    found: dict[int, bitarray] = {}
+    for piece, bits in holding.written.items():
+        if (progress := torrent.pieces.begun.get(piece)) is not None:
+            found[piece] = bits & progress.got
+            if piece in holding.under_way:
+                found[piece] &= ~holding.under_way[piece]
+    return {piece: bits for piece, bits in found.items() if bits.any()}
+
+
+def _kept_pieces(torrent: TorrentState) -> dict[int, bytes]:
+    """The blocks that may be believed to be on disk even after a crash."""
+    if torrent.disk.partial:
+        return {piece: bits for piece, bits in torrent.disk.partial.items() if bits}
+    return {piece: bits.tobytes() for piece, bits in torrent.holding.kept.blocks.items()}
+
+
 def save(engine: Engine, torrents: Iterable[TorrentState]) -> None:
     """Have the session store brought up to date about those of the torrents of which it is behind, all at once."""
     sessions = engine.workshop.sessions
-    due = [one for one in torrents if one.disk.dirty and not one.disk.rest.saving and not _ended(one)]
+    due = [one for one in torrents if one.disk.dirty and not one.disk.rest.saving and not _unsettled(one)]
     if sessions is None or not due:
         return
     bodies = [torrent.metainfo.body for torrent in due]
@@ -110,8 +124,9 @@ def save(engine: Engine, torrents: Iterable[TorrentState]) -> None:
     )
 
 
-def _ended(torrent: TorrentState) -> bool:
-    return isinstance(torrent.stage, Closing | Dropped)
+def _unsettled(torrent: TorrentState) -> bool:
+    """Whether what the torrent is remembered by is about to change, or is saved by others."""
+    return isinstance(torrent.stage, Moving | Closing | Dropped)
 
 
 def resume_data(torrent: TorrentState) -> bytes:

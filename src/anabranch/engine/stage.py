@@ -49,6 +49,21 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
+class Moving:
+    """The files are going to another place, or get other names: nothing is asked or served meanwhile.
+
+    Args:
+        error: What the disk said before or meanwhile; what failed is repeated afterwards.
+        under_way: What was begun on the storage has ended, a worker has it.
+        leaves: The torrent is to be known by another data directory afterwards.
+    """
+
+    error: TorrentError | None = None
+    under_way: bool = False
+    leaves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The disk said no: nothing is asked or served until *retry_at*, when what failed is repeated.
 
@@ -70,7 +85,7 @@ class Closing:
     """Leaving: nothing is asked or served, what is being hashed and written comes to its end.
 
     Args:
-        opening: The storage is still being opened.
+        opening: The storage is still being opened, or its files are on their way.
         left: The peers are gone, and what was begun is being written.
     """
 
@@ -83,14 +98,15 @@ class Dropped:
     """Closed; nothing follows."""
 
 
-Stage = Learning | Opening | Checking | Live | Failed | Closing | Dropped
+Stage = Learning | Opening | Checking | Live | Moving | Failed | Closing | Dropped
 
 MAY_FOLLOW: Mapping[type[Stage], frozenset[type[Stage]]] = {
     Learning: frozenset({Learning, Opening, Failed, Closing}),
     Opening: frozenset({Checking, Live, Failed, Closing}),
-    Checking: frozenset({Live, Failed, Closing}),
-    Live: frozenset({Failed, Closing}),
-    Failed: frozenset({Opening, Checking, Live, Failed, Closing}),
+    Checking: frozenset({Live, Moving, Failed, Closing}),
+    Live: frozenset({Moving, Failed, Closing}),
+    Moving: frozenset({Opening, Checking, Live, Moving, Failed, Closing}),
+    Failed: frozenset({Opening, Checking, Live, Moving, Failed, Closing}),
     Closing: frozenset({Dropped}),
     Dropped: frozenset(),
 }

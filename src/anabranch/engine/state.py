@@ -25,8 +25,10 @@ from .banning import Evidence
 from .buffers import Buffer
 from .candidates import Candidate, Candidates
 from .chatter import Chatter
+from .checksums import Checksums
 from .files import Worth
 from .hashing import HashExchange
+from .lodging import Lodging
 from .pieces import PieceTable
 from .signals_io import Signal
 from .stage import Closing, Dropped, Opening, Stage
@@ -85,6 +87,7 @@ class Serving:
 
     queue: deque[RequestRun] = field(default_factory=deque)
     blocks: int = 0  # in the queue
+    lent: deque[RequestRun] = field(default_factory=deque)  # what is being sent from mapped pages
     reading: bool = False  # a worker reads for it
     searched: int = 0  # runs looked at for cancels
     searched_since: float = 0.0  # when the count began
@@ -196,6 +199,7 @@ class Swarm:
     suggestions: Suggestions | None = None  # what is suggested to whom; None until anybody is
     given: dict[str, dict[int, int]] = field(default_factory=dict)  # address -> see Serving.allowed
     knocks: Knocks = field(default_factory=Knocks)
+    lends: bool = True  # blocks are sent from mapped pages, where the storage has them
 
 
 @dataclass(slots=True)
@@ -207,6 +211,7 @@ class Policy:
     most_connections: int = 50
     check: bool = True  # hash what is on disk and unknown, at start
     super_seed: bool = False  # show newcomers one piece at a time, while everything is here
+    trust: bool = True  # believe what an earlier run recorded as complete
 
 
 @dataclass(slots=True)
@@ -247,6 +252,14 @@ class Sums:
 
 
 @dataclass(slots=True)
+class Kept:
+    """What the session store knows of begun pieces, for the case that we are killed."""
+
+    blocks: dict[int, bitarray] = field(default_factory=dict)  # piece -> blocks that are durable
+    next_at: float = 0.0  # when it is looked at again
+
+
+@dataclass(slots=True)
 class Holding:
     """Where the bytes of begun pieces are."""
 
@@ -255,9 +268,11 @@ class Holding:
     written: dict[int, bitarray] = field(default_factory=dict)  # piece -> blocks that are on disk
     writing: dict[int, int] = field(default_factory=dict)  # piece -> writes under way
     under_way: dict[int, bitarray] = field(default_factory=dict)  # piece -> blocks that these write
+    sums: dict[int, Checksums] = field(default_factory=dict)  # piece -> of the blocks that are on disk, as they came
     finishing: dict[int, PieceProgress] = field(default_factory=dict)  # being hashed
     whole: list[PieceProgress] = field(default_factory=list)  # those of them that are in memory and wait for a worker
     hashing: int = 0  # jobs under way with such
+    kept: Kept = field(default_factory=Kept)
 
     @property
     def stretch_blocks(self) -> int:
@@ -277,6 +292,10 @@ class Checks:
     jobs: int = 0  # under way
     left: int = 0  # pieces not yet through
     wished: bool = False  # more is about to be added to these
+    anew: bool = False  # a user wishes it: first the storage shall look at what is there now
+    looking: bool = False  # it does
+    doubted: set[int] = field(default_factory=set)  # were being hashed and written when a sync failed
+    distrusted: bitarray | None = None  # recorded complete, not believed and not hashed yet; None: there are none
 
 
 @dataclass(slots=True)
@@ -300,11 +319,10 @@ class Disk:
     recording: Sequence[int] = ()  # pieces that are being recorded
     selecting: bool = False  # the storage is learning which files are wanted
     partial: Mapping[int, bytes] = field(default_factory=dict)  # from the session store, until the storage is open
-    vouched: bitarray | None = None  # complete by resume data that no store keeps
     again: list[Callable[[], None]] = field(default_factory=list)  # what failed and is tried again
     trying: int = 0  # jobs under way that began while it was failed
     dirty: bool = False  # the session store is behind
-    forget: bool = False  # at the end, nothing shall be remembered
+    lodging: Lodging = field(default_factory=Lodging)
     letting_go: bool = False
     rest: Rest = field(default_factory=Rest)
 

@@ -10,7 +10,8 @@ from anabranch.model import Address, InfoHash
 
 from .engine import Engine
 from .pieces import length_in
-from .stage import Checking, Failed
+from .residence_io import Residence
+from .stage import Checking, Failed, Moving
 from .state import Peer, TorrentState
 
 
@@ -53,7 +54,7 @@ class TorrentStats(NamedTuple):
     Args:
         info_hash: Whose numbers these are.
         name: The torrent's name.
-        stage: "learning", "opening", "checking", "live", "failed", "closing" or "dropped".
+        stage: "learning", "opening", "checking", "live", "moving", "failed", "closing" or "dropped".
         error: Why it failed, else "".
         final: It failed for good: nothing can be made of it.
         length: All content.
@@ -72,6 +73,7 @@ class TorrentStats(NamedTuple):
         pending: Of the addresses known, those that are neither connected nor being dialed.
         total_peers: Everybody: connected, being dialed, pending.
         hashed: Bytes hashed, in this run.
+        moved: Bytes of files that have gone where they are moving to; 0 while they are not.
     """
 
     info_hash: InfoHash
@@ -100,6 +102,7 @@ class TorrentStats(NamedTuple):
     pending: int
     total_peers: int
     hashed: int
+    moved: int
 
     @property
     def complete(self) -> bool:
@@ -146,6 +149,7 @@ def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
         pending=pending,
         total_peers=pending + swarm.dialing + len(peers),
         hashed=totals.hashed,
+        moved=torrent.disk.home.moved if isinstance(stage, Moving) and isinstance(torrent.disk.home, Residence) else 0,
     )
 
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 from . import (
     consistency,
     exchanging,
+    hopeless,
+    keeping,
     learning,
     orders,
     recording,
+    relocating,
     resting,
+    resyncing,
     retrying,
     super_seeding,
     unchoking,
@@ -22,7 +26,7 @@ from .checking import advance
 from .engine import Engine
 from .finishing import feed_starved, give_up, spill
 from .membership import of_no_use
-from .stage import Checking, Dropped, Failed, Learning, Live
+from .stage import Checking, Dropped, Failed, Learning, Live, Moving
 from .state import Peer, TorrentState
 
 SNUBBED_AFTER = 30.0  # seconds without an answer, after which others are asked
@@ -37,6 +41,7 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
         engine.due.lively.leave(torrent)
         return
     swarm, disk = torrent.swarm, torrent.disk
+    relocating.look(engine, torrent)
     if isinstance(torrent.stage, Failed):
         retrying.retry(engine, torrent, now)
     if isinstance(torrent.stage, Checking):
@@ -48,7 +53,10 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
         exchanging.look(engine, torrent, now)
     if disk.unrecorded:
         recording.record(engine, torrent)
+    keeping.look(engine, torrent, now)
+    resting_pieces = hopeless.look(engine, torrent, now)
     orders.look(engine, torrent)
+    resyncing.forget_begun(engine, torrent)
     if engine.config.debug:
         consistency.look(engine, torrent)
     if swarm.peers:
@@ -67,7 +75,8 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
         engine.due.lively.add(torrent)
     if not swarm.peers:
         resting.rest(engine, torrent)
-    quiet = not swarm.peers and not len(swarm.candidates) and not disk.unrecorded and not torrent.holding.buffers
+    busy = disk.unrecorded or torrent.holding.buffers or resting_pieces or keeping.due(engine, torrent)
+    quiet = not swarm.peers and not len(swarm.candidates) and not busy
     if quiet and isinstance(torrent.stage, Live):
         engine.due.lively.leave(torrent)
         wanting.forget_order(engine, torrent)
@@ -116,7 +125,7 @@ def _set_to_work(engine: Engine, peer: Peer, now: float) -> None:
 def _write_out_idle(engine: Engine, torrent: TorrentState, now: float) -> None:
     """Begun pieces that nobody adds to give their memory back; in need also those that somebody is slow to add to."""
     need = len(engine.due.starved)
-    if isinstance(torrent.stage, Failed):
+    if isinstance(torrent.stage, Failed | Moving):
         for piece in {piece for piece, _ in torrent.holding.buffers if need and piece in torrent.pieces.begun}:
             give_up(engine, torrent, torrent.pieces.begun[piece])
         return

@@ -74,6 +74,11 @@ def nobodys_rank(rank: int) -> int:
     return rank | ((1 << _RARITY_BITS) - 1)
 
 
+def kept_rank(rank: int) -> int:
+    """Before all of its priority."""
+    return rank >> (_RARITY_BITS + 2) << (_RARITY_BITS + 2)
+
+
 def is_urgent(shelf: int) -> bool:
     """Whether readers want these pieces, in the order of the content."""
     return _MOST - (shelf >> 2) >= Priority.READAHEAD

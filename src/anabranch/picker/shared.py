@@ -3,8 +3,10 @@
 Source: the Go engine's order of torrents with one capacity. It goes by priority, begun pieces first, the rarest first,
 then by piece index, then by info hash: always the same, so that what fits into the space does not change from one look
 to the next. All pieces of such torrents stand in it, complete and unwanted ones too: the space is a window over the
-most important pieces, those that fill it already included, and what is behind it is not asked for. One thing differs:
-a piece that nobody has, neither we nor a peer, comes after all others of its priority, as those would wait behind it.
+most important pieces, those that fill it already included, and what is behind it is not asked for. Two things differ.
+A piece that nobody has, neither we nor a peer, comes after all others of its priority, as those would wait behind it.
+And what is here comes before them, but for what readers want: pieces become rare and common as peers come and go, and
+none is to be given up for another one that is worth no more.
 
 Each torrent keeps its pieces in an order of its own; they are merged here, bucket by bucket, when somebody looks. Left
 to others: which of the pieces may be asked for, and how large the space is.
@@ -18,9 +20,9 @@ from typing import NamedTuple, Protocol
 
 from bitarray import bitarray
 
-from anabranch.model import InfoHash
+from anabranch.model import InfoHash, Priority, no_pieces
 
-from .order import ByIndex, PieceOrder, is_urgent, nobodys_rank, shelf_of
+from .order import ByIndex, PieceOrder, is_urgent, kept_rank, nobodys_rank, shelf_of
 
 
 class Tenant(Protocol):
@@ -47,6 +49,7 @@ class _Entry(NamedTuple):
     """A torrent's pieces of one standing."""
 
     name: InfoHash
+    priority: Priority
     piece_length: int
     bits: bitarray
     number: int
@@ -92,14 +95,32 @@ class SharedOrder:
             for _, bits in sorted((place for one in buckets for place in _places(asked, one)), key=itemgetter(0)):
                 yield bits
             return
+        for entry, fits in self._fitting(left):
+            if entry.name == info_hash:
+                yield fits
+
+    def wanted(self) -> dict[InfoHash, bitarray]:
+        """Of every torrent the pieces that are worth anything and that the space has room for: what it is for.
+
+        Those that nobody wants are worth no room, whatever of it is left. Costs as within().
+        """
+        found = {name: no_pieces(len(tenant.complete)) for name, tenant in self._tenants.items()}
+        left = self.room if self.room is not None else self._need()
+        for entry, fits in self._fitting(left):
+            if entry.priority is Priority.NONE:
+                break
+            found[entry.name] |= fits
+        return found
+
+    def _fitting(self, left: int) -> Iterator[tuple[_Entry, bitarray]]:
+        """What *left* bytes have room for, best first."""
         levels = self._levels()
         for rank in sorted(levels):
             level = levels[rank]
             need = sum(entry.number * entry.piece_length for entry in level)
             cut = None if need <= left else _cut(level, left)
             for entry in level:
-                if entry.name == info_hash:
-                    yield entry.bits if cut is None else _up_to(entry.bits, cut[info_hash])
+                yield entry, entry.bits if cut is None else _up_to(entry.bits, cut[entry.name])
             if cut is not None:
                 return
             left -= need
@@ -114,7 +135,8 @@ class SharedOrder:
             for bucket in tenant.order.buckets():
                 if isinstance(bucket, ByIndex):
                     for rank, bits in _places(tenant, bucket):
-                        levels.setdefault(rank, []).append(_Entry(name, tenant.piece_length, bits, bits.count()))
+                        entry = _Entry(name, bucket.standing.priority, tenant.piece_length, bits, bits.count())
+                        levels.setdefault(rank, []).append(entry)
         return levels
 
 
@@ -124,12 +146,11 @@ def _places(tenant: Tenant, bucket: ByIndex) -> Iterator[tuple[int, bitarray]]:
     if is_urgent(shelf_of(rank)):
         yield rank, bucket.bits
         return
+    here = bucket.bits & tenant.complete
+    if here.any():
+        yield kept_rank(rank), here
     rank += tenant.seeds
-    if bucket.standing.availability + tenant.seeds > 0:
-        yield rank, bucket.bits
-    else:
-        yield rank, bucket.bits & tenant.complete
-        yield nobodys_rank(rank), bucket.bits & ~tenant.complete
+    yield rank if bucket.standing.availability + tenant.seeds > 0 else nobodys_rank(rank), bucket.bits ^ here
 
 
 def _cut(level: list[_Entry], left: int) -> dict[InfoHash, int]:
@@ -143,7 +164,7 @@ def _cut(level: list[_Entry], left: int) -> dict[InfoHash, int]:
             high = middle - 1
     left -= _length_before(level, low)
     cut: dict[InfoHash, int] = {}
-    for name, piece_length, bits, _ in sorted(level, key=lambda entry: entry.name):
+    for name, _, piece_length, bits, _ in sorted(level, key=lambda entry: entry.name):
         if low < len(bits) and bits[low]:
             left -= piece_length
         cut[name] = low + (left >= 0)

@@ -8,7 +8,7 @@ without where it is missing. What a back end does with the bytes, and where, is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -204,6 +204,14 @@ class Sparse(Protocol):
 
 
 @runtime_checkable
+class Surveys(Protocol):
+    """Can tell holes from data in all pieces at once, for less than one by one."""
+
+    def presence(self) -> bitarray:
+        """The pieces that are present, as Sparse has it; the caller's to keep. Raises StorageFailed."""
+
+
+@runtime_checkable
 class Streams(Protocol):
     """Can hand out a whole piece cheaper than by many reads: for whom each read is a request to somewhere else."""
 
@@ -254,8 +262,17 @@ class Mapped(Protocol):
         """A read-only view of at most *length* bytes from *offset* in the torrent; None for "read it".
 
         To be handed to system calls and never looked into: where the file was cut short meanwhile a system call
-        answers EFAULT, but a look ends the program. Never raises StorageFailed, and waits for no disk.
+        answers EFAULT, but a look ends the program. Never raises StorageFailed, and waits for no disk; None also where
+        whoever sends the bytes would have to, as far as that can be told cheaply.
         """
+
+
+@runtime_checkable
+class Removes(Protocol):
+    """Can forget all that it has of a torrent. (Of files, whoever knows their place removes them.)"""
+
+    def remove(self) -> None:
+        """Remove the torrent's bytes and what is recorded of them; close() comes next. Raises StorageFailed."""
 
 
 @runtime_checkable
@@ -267,4 +284,43 @@ class GivesUp(Protocol):
 
         From any thread, with no lock held; *tell* only takes note and returns at once. To be called once, when the
         storage was opened.
+        """
+
+
+@runtime_checkable
+class Loses(Protocol):
+    """Notices when somebody else removes bytes that it had."""
+
+    def on_lost(self, tell: Callable[[Sequence[int]], None]) -> None:
+        """Have *tell* called with pieces of this torrent that were recorded complete and turned out to be gone.
+
+        As GivesUp.on_given_up(). Whoever ran into it gets StorageFailed besides. Pieces that were not recorded yet are
+        not told of: record() refuses them.
+        """
+
+
+@runtime_checkable
+class Finds(Protocol):
+    """Would not notice by itself that somebody else puts bytes where its own belong."""
+
+    def find(self, pieces: range) -> bitarray:
+        """Look anew at what is there of these pieces, and use it from here on; done when a user asks for a check.
+
+        Returns:
+            The pieces, these and others, of which bytes have come; unknown bytes, to be hashed. The caller's to keep.
+
+        Raises:
+            StorageFailed: the system refused.
+        """
+
+
+@runtime_checkable
+class Heeds(Protocol):
+    """Makes room by itself, and gives up last what its client still wants."""
+
+    def heed(self, wanted: Callable[[], Mapping[InfoHash, bitarray]]) -> None:
+        """Have *wanted* asked which pieces are worth keeping, of all torrents of the client that share the space.
+
+        From any thread, with no lock held, before something is given up; it may wait for a moment. To be called once,
+        when the storage was opened. What is wanted fits into what capacity() told, so that nothing is fetched in turns.
         """

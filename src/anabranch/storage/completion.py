@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
+from zlib import crc32
 
 from bitarray import bitarray
 
@@ -69,3 +70,8 @@ def page_bits(blob: bytes | None) -> bitarray:
         bits = bitarray(endian="big")
         bits.frombytes(blob)
     return bits
+
+
+def page_checksum(info_hash: bytes, page: int, known: bytes, complete: bytes) -> int:
+    """What a row must come with to be believed: CRC-32 of whose it is, which it is, and its two bitmaps."""
+    return crc32(complete, crc32(known, crc32(b"%b %d" % (info_hash, page))))

@@ -3,11 +3,13 @@
 Write-ahead log, so that several processes may use it at a time. A commit is ordered but may be lost with the power
 (synchronous=NORMAL): what was gained is then hashed or counted again. What takes something *back* is committed with
 synchronous=FULL, since believing it after all would serve wrong data. A kill of the program alone loses nothing.
+
+SQLite finds damage in the structure of a file, not bits that have changed in what it holds: rows that are believed
+without another look carry a checksum.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import sqlite3
@@ -18,19 +20,14 @@ from typing import TypeVar
 
 from anabranch.model import Closed, InputRefused, StorageFailed
 
+from .completion import page_checksum
+from .databases_io import DAMAGED, code_of, damage, failed, in_transaction, inode_of, put_aside
 from .locks_io import locked
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 10.0  # how long to wait for another process's transaction
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_ERRNO = {
-    sqlite3.SQLITE_FULL: errno.ENOSPC,
-    sqlite3.SQLITE_READONLY: errno.EROFS,
-    sqlite3.SQLITE_BUSY: errno.EBUSY,
-    sqlite3.SQLITE_IOERR: errno.EIO,
-}
 _KEY = """
     info_hash BLOB NOT NULL CHECK (typeof(info_hash) = 'blob' AND length(info_hash) = 20),
     data_path BLOB NOT NULL CHECK (typeof(data_path) = 'blob'),
@@ -44,8 +41,19 @@ _TABLES = (
     f"""CREATE TABLE IF NOT EXISTS partial ({_KEY} piece INTEGER NOT NULL, blocks BLOB NOT NULL,
     PRIMARY KEY (info_hash, data_path, piece))""",
     f"""CREATE TABLE IF NOT EXISTS completion ({_KEY} page INTEGER NOT NULL, known BLOB NOT NULL,
-    complete BLOB NOT NULL, PRIMARY KEY (info_hash, data_path, page))""",
+    complete BLOB NOT NULL, checksum INTEGER NOT NULL, PRIMARY KEY (info_hash, data_path, page))""",
+    # of torrents whose data is elsewhere than in data_path, has other names, or is on its way
+    f"""CREATE TABLE IF NOT EXISTS places ({_KEY} whereabouts BLOB NOT NULL, checksum INTEGER NOT NULL,
+    PRIMARY KEY (info_hash, data_path))""",
 )
+TABLES = {  # and their columns besides the key
+    "torrents": ("priorities", "downloading_allowed", "uploading_allowed", "uploaded", "downloaded", "added"),
+    "metainfo": ("body",),
+    "partial": ("piece", "blocks"),
+    "completion": ("page", "known", "complete", "checksum"),
+    "places": ("whereabouts", "checksum"),
+}
+_CHECKED = ("torrents", "partial", "completion", "places")  # metainfo is a thousand times as much, and hashed when read
 
 T = TypeVar("T")
 
@@ -87,6 +95,12 @@ class Database:
         """
         return self._transact("BEGIN IMMEDIATE", "FULL" if takes_back else "NORMAL", work)
 
+    def warn(self, sentence: str) -> None:
+        """Have a person told, once."""
+        if sentence not in self.warnings:
+            self.warnings.append(sentence)
+            log.warning("%s path=%s", sentence, self.path)
+
     def close(self) -> None:
         """Close the connection; what is asked afterwards raises Closed."""
         with self._lock:
@@ -99,7 +113,7 @@ class Database:
             if synchronous != self._synchronous:
                 self._connection.execute(f"PRAGMA synchronous = {synchronous}")
                 self._synchronous = synchronous
-            return _in_transaction(self._connection, begin, work)
+            return in_transaction(self._connection, work, begin)
 
         with self._lock:
             return self._guarded(attempt)
@@ -109,21 +123,30 @@ class Database:
         try:
             try:
                 return attempt()
+            except UnicodeDecodeError:  # SQLite says what is wrong in words that it has from the file
+                self._start_anew(damage("a name in it is no text"))
             except sqlite3.DatabaseError as error:
-                if _code(error) not in _DAMAGED:
+                if code_of(error) not in DAMAGED:
                     raise
                 self._start_anew(error)
-                return attempt()
+            return attempt()
         except sqlite3.Error as error:
-            raise StorageFailed(self.path, str(error), _ERRNO.get(_code(error), 0)) from error
+            raise failed(error, self.path) from error
 
     def _connect(self) -> None:
         self._disconnect()
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.text_factory = _text
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            _in_transaction(connection, "BEGIN IMMEDIATE", self._make_tables)
-            self._inode = _inode(self.path)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                in_transaction(connection, self._make_tables)
+                in_transaction(connection, _check, "BEGIN")
+            except sqlite3.OperationalError as error:
+                if code_of(error) == sqlite3.SQLITE_ERROR:  # tables that are not ours: our own words have no mistake
+                    raise damage(str(error)) from error
+                raise
+            self._inode = inode_of(self.path)
         except BaseException:
             connection.close()
             raise
@@ -134,6 +157,9 @@ class Database:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise InputRefused(f"{self.path}: written by a later version (schema {version}, {SCHEMA_VERSION} is known)")
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(completion)")]
+        if columns and "checksum" not in columns:
+            _take_over_completion(connection)
         for table in _TABLES:
             connection.execute(table)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -146,48 +172,36 @@ class Database:
 
     def _start_anew(self, error: sqlite3.Error) -> None:
         """Put the damaged database aside, unless another process has done so, and connect to a new one."""
-        inode = self._inode or _inode(self.path)
+        inode = self._inode or inode_of(self.path)
         self._disconnect()
         with locked(self._gate):
-            if inode == _inode(self.path):
-                aside = self._put_aside()
+            if inode == inode_of(self.path):
+                aside = put_aside(self.path)
                 warning = f"The session database was damaged ({error}). It is now {aside}; a new one was begun."
                 self.warnings.append(warning)
                 log.warning("database damaged path=%s aside=%s reason=%s", self.path, aside, error)
             self._connect()
 
-    def _put_aside(self) -> str:
-        number = 1
-        while os.path.exists(aside := f"{self.path}.damaged-{number}"):
-            number += 1
-        try:
-            for ending in ("", "-wal", "-shm"):  # a log left behind would be read into the new database
-                with suppress(FileNotFoundError):
-                    os.replace(self.path + ending, aside + ending)
-        except OSError as failed:
-            raise StorageFailed.from_os(failed, self.path) from failed
-        return aside
+
+def _take_over_completion(connection: sqlite3.Connection) -> None:
+    """From schema 1: its rows had no checksum, and are believed once."""
+    connection.execute("ALTER TABLE completion ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0")
+    connection.create_function("page_checksum", 4, page_checksum, deterministic=True)
+    connection.execute("UPDATE completion SET checksum = page_checksum(info_hash, page, known, complete)")
 
 
-def _in_transaction(connection: sqlite3.Connection, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
-    connection.execute(begin)
-    try:
-        result = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            with suppress(sqlite3.Error):  # the first error is the one that tells
-                connection.execute("ROLLBACK")
-        raise
-    return result
+def _check(connection: sqlite3.Connection) -> None:
+    """Raise what is raised for a damaged file, unless the tables are ours and sound as far as it is quick to see."""
+    for table, columns in TABLES.items():
+        there = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        if there != ["info_hash", "data_path", *columns]:
+            raise damage(f"table {table} is another")
+    for table in _CHECKED:
+        (found,) = connection.execute(f"PRAGMA quick_check({table})").fetchone()
+        if found != "ok":
+            raise damage(found)
 
 
-def _inode(path: str) -> int:
-    try:
-        return os.stat(path).st_ino
-    except OSError:
-        return 0
-
-
-def _code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte; the rest are details
+def _text(text: bytes) -> str:
+    """We write none; what damage has made of something else is not to be an error of its own."""
+    return text.decode(errors="replace")

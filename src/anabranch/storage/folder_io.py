@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from anabranch.model import StorageFailed
@@ -97,6 +97,59 @@ class Folder:
             if failed.errno != errno.ENOENT:
                 raise
 
+    def move(self, path: Path, there: Folder, to: Path) -> None:
+        """Rename a file into another data directory of the same file system, over another if one has the name.
+
+        Raises:
+            StorageFailed: also where it is another file system (EXDEV).
+        """
+        with (
+            self._inside(path[:-1], make=False) as (prefix, above),
+            there._inside(to[:-1], make=True) as (beyond, beside),
+        ):
+            try:
+                os.replace(prefix + path[-1], beyond + to[-1], src_dir_fd=above, dst_dir_fd=beside)
+            except OSError as error:
+                reason = f"{error.strerror or error} (moving it to {there.shown(to)})"
+                raise StorageFailed(self.shown(path), reason, error.errno or 0) from error
+        there._note(to[:-1])
+        self._note(path[:-1])
+
+    def remove_files(self, parents: Path, names: Iterable[str]) -> int:
+        """Remove regular files of one directory, those that are there; the bytes that they had.
+
+        What is something else, and what is behind something else than a directory, is left alone.
+        """
+        freed = 0
+        try:
+            with self._inside(parents, make=False) as (prefix, above):
+                for name in names:
+                    with self._blamed((*parents, name)), suppress(FileNotFoundError):
+                        found = os.stat(prefix + name, dir_fd=above, follow_symlinks=False)
+                        if stat.S_ISREG(found.st_mode):
+                            os.unlink(prefix + name, dir_fd=above)
+                            self._note(parents)
+                            freed += found.st_size
+        except StorageFailed as failed:
+            if failed.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise
+        return freed
+
+    def remove_empty(self, directories: Iterable[Path]) -> None:
+        """Remove those of the directories that are empty, or are once others of them are gone."""
+        for path in sorted(directories, key=len, reverse=True):
+            with suppress(StorageFailed), self._inside(path[:-1], make=False) as (prefix, above):  # it is no loss
+                with self._blamed(path):
+                    os.rmdir(prefix + path[-1], dir_fd=above)
+                self._note(path[:-1])
+
+    def identity(self, path: Path) -> tuple[int, int, int, int]:
+        """What tells one directory entry's file from all others: device and inode of its directory, and its own."""
+        with self._inside(path[:-1], make=False) as (prefix, above), self._blamed(path):
+            found = os.stat(prefix + path[-1], dir_fd=above, follow_symlinks=False)
+            within = os.fstat(above) if above is not None else os.stat(prefix)
+            return within.st_dev, within.st_ino, found.st_dev, found.st_ino
+
     def sync(self) -> None:
         """Make durable the names made and changed since the last time. What failed is due again."""
         with self._lock:
@@ -122,8 +175,8 @@ class Folder:
             yield self._plainly(parents, make) + os.sep, None
             return
         with self._blamed(()):
-            if make and not os.path.isdir(self.root):
-                os.makedirs(self.root, DIRECTORY_MODE, exist_ok=True)
+            if make:
+                self._make_root()
             here = os.open(self.root, _DIRECTORY_FLAGS)
         try:
             for depth in range(1, len(parents) + 1):
@@ -133,6 +186,21 @@ class Folder:
             yield "", here
         finally:
             os.close(here)
+
+    def _make_root(self) -> None:
+        """Make the data directory with those that lead to it, durable at once: it is above all that sync() knows."""
+        missing: list[str] = []
+        path = self.root
+        while not os.path.isdir(path) and path != os.path.dirname(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        if not missing:
+            return
+        os.makedirs(self.root, DIRECTORY_MODE, exist_ok=True)
+        if self._by_descriptor:
+            for made in missing:
+                with suppress(OSError):  # one that may not be read, or a file system that cannot
+                    _sync_directory(os.path.dirname(made))
 
     def _step(self, here: int, path: Path, make: bool) -> int:
         with self._blamed(path):
@@ -154,8 +222,8 @@ class Folder:
     def _plainly(self, parents: Path, make: bool) -> str:
         """The twin of walking down with descriptors: look at each step, then trust the whole path."""
         with self._blamed(parents):
-            if make and not os.path.isdir(self.root):
-                os.makedirs(self.root, DIRECTORY_MODE, exist_ok=True)
+            if make:
+                self._make_root()
             for depth in range(1, len(parents) + 1):
                 shown = self.shown(parents[:depth])
                 self._refuse_link(parents[:depth], self.shown(parents[: depth - 1]) + os.sep, None)
@@ -195,3 +263,11 @@ class Folder:
             yield
         except OSError as error:  # its own file name may be relative to a descriptor
             raise StorageFailed(self.shown(path), error.strerror or str(error), error.errno or 0) from error
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, _DIRECTORY_FLAGS)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -8,14 +8,15 @@ directory, or make two things of one name, is refused before any disk is touched
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
-from anabranch.model import Geometry, InputRefused
+from anabranch.model import Geometry, InfoHash, InputRefused
 
-from .backend import Buffer, LaidFile
+from .backend import Buffer, LaidFile, Layout
 
 PARTIAL = ".part"  # ends the name of a file that is not complete
 _LONGEST_NAME = 255  # bytes of one name, on every file system in common use
@@ -27,6 +28,39 @@ class Extent(NamedTuple):
     file: int
     place: int
     length: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a torrent's data is, and what its files are called there.
+
+    Args:
+        directory: The data directory, an absolute path with its links resolved.
+        names: For files that are called otherwise than the torrent says: by their number, the path below the directory.
+    """
+
+    directory: str
+    names: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _RenamedFile:
+    """A file of a torrent under another name."""
+
+    path: tuple[str, ...]
+    offset: int
+    length: int
+    pad: bool
+    symlink: tuple[str, ...] | None
+    executable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Renamed:
+    """A layout of which some files have other names."""
+
+    geometry: Geometry
+    files: Sequence[LaidFile]
 
 
 class FileMap:
@@ -75,6 +109,11 @@ class FileMap:
         """The runs that make up one piece."""
         return self.extents(self._geometry.offset_of(piece), self._geometry.length_of(piece))
 
+    def files_of(self, pieces: range) -> Sequence[int]:
+        """The files that have bytes in a run of pieces."""
+        begin, end = (self._geometry.offset_of(piece) for piece in (pieces.start, pieces.stop))
+        return self._numbers[bisect_right(self._starts, begin) - 1 : bisect_left(self._starts, end)]
+
     def pieces_of(self, number: int, place: int = 0) -> range:
         """The pieces that hold any byte of the file from *place* on."""
         file = self._files[number]
@@ -93,7 +132,7 @@ def check_range(begin: int, size: int, length: int) -> None:
 
 
 def check_names(files: Sequence[LaidFile]) -> None:
-    """Raise InputRefused for a path that is unsafe, that no file system can hold, or that stands for two files."""
+    """Raise InputRefused for a path that is unsafe, that no file system can hold, or that stands for two things."""
     unsafe = {name for name in set(chain.from_iterable(file.path for file in files)) if not _safe(name)}
     seen: set[tuple[str, ...]] = set()
     for file in files:
@@ -104,6 +143,37 @@ def check_names(files: Sequence[LaidFile]) -> None:
         if file.path in seen:
             raise InputRefused(f"two files have the path {'/'.join(file.path)!r}")
         seen.add(file.path)
+    for path in directories(seen):
+        if path in seen:
+            raise InputRefused(f"{'/'.join(path)!r} is a file, and a directory of other files")
+
+
+def directories(paths: Iterable[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """All directories that lead to these files, the data directory itself left out."""
+    parents = {path[:-1] for path in paths}
+    return {path[:depth] for path in parents for depth in range(1, len(path) + 1)}
+
+
+def renamed(layout: Layout, names: Mapping[int, tuple[str, ...]]) -> Layout:
+    """The same layout, with other paths below the data directory for some files.
+
+    Args:
+        layout: As the torrent says.
+        names: The paths, by the number of the file.
+
+    Raises:
+        InputRefused: no such file, or what check_names() refuses.
+    """
+    if not names:
+        return layout
+    files = list(layout.files)
+    for number, path in names.items():
+        if not 0 <= number < len(files) or not is_on_disk(files[number]):
+            raise InputRefused(f"file {number} cannot be renamed: there is none on the disk")
+        file = files[number]
+        files[number] = _RenamedFile(path, file.offset, file.length, file.pad, file.symlink, file.executable)
+    check_names(files)
+    return _Renamed(layout.geometry, tuple(files))
 
 
 def partial_names(files: Sequence[LaidFile]) -> list[str]:
@@ -113,7 +183,7 @@ def partial_names(files: Sequence[LaidFile]) -> list[str]:
     not. The same files always give the same names.
     """
     taken = {file.path for file in files}
-    taken |= {parents[:depth] for parents in {path[:-1] for path in taken} for depth in range(1, len(parents) + 1)}
+    taken |= directories(taken)
     names = []
     for file in files:
         parents, name = file.path[:-1], file.path[-1]
@@ -124,6 +194,16 @@ def partial_names(files: Sequence[LaidFile]) -> list[str]:
         taken.add((*parents, partial))
         names.append(partial)
     return names
+
+
+def parts_name(info_hash: InfoHash) -> str:
+    """What the file is called that keeps bytes of files that nobody wants."""
+    return f".{info_hash}.parts"
+
+
+def moving_name(info_hash: InfoHash) -> str:
+    """What a file is called that is being copied, until it is whole. What has this name is worth nothing."""
+    return f".{info_hash}.moving"
 
 
 def cut(buffers: Sequence[Buffer], lengths: Iterator[int]) -> Iterator[list[memoryview]]:

@@ -26,7 +26,7 @@ class MemoryStorage:
 
 
 class MemoryTorrent:
-    """One torrent in memory: ReadsWarm, Groups, Bulk and Sparse."""
+    """One torrent in memory: ReadsWarm, Groups, Bulk, Sparse and Removes."""
 
     def __init__(self, geometry: Geometry, info_hash: InfoHash) -> None:
         self._geometry = geometry
@@ -48,11 +48,18 @@ class MemoryTorrent:
 
     def flush(self) -> None:
         """Nothing is ever durable here."""
+        self._check_open()
 
     def close(self) -> None:
         """Forget all bytes."""
         self._closed = True
         self._pieces = {}
+
+    def remove(self) -> None:
+        """See Removes."""
+        self._check_open()
+        self._pieces = {}
+        self._complete.setall(False)
 
     def readinto(self, piece: int, begin: int, buffer: Room) -> None:
         """See PieceStorage."""
@@ -112,7 +119,8 @@ class MemoryTorrent:
 
     def present(self, piece: int) -> bool:
         """See Sparse."""
-        return piece in self._pieces
+        self._check_open()
+        return self._geometry.piece(piece) in self._pieces
 
     def _check_open(self) -> None:
         if self._closed:

@@ -15,10 +15,12 @@ from contextlib import suppress
 from anabranch.model import InfoHash, StorageFailed
 
 from .backend import LaidFile
+from .direct_io import Lender
 from .files_io import Files, Vanished
 from .folder_io import Folder
 from .handles_io import Handle, Handles
-from .positional_io import forget_cached, has_data, read_at, sync_data, write_at
+from .layout import moving_name, parts_name
+from .positional_io import data_runs, forget_cached, has_data, read_at, sync_data, write_at
 
 _HERE, _ELSEWHERE = b"\1", b"\0"
 
@@ -29,8 +31,8 @@ class PartsFile:
     def __init__(self, entries: Sequence[LaidFile], total: int, info_hash: InfoHash, folder: Folder, handles: Handles):
         self._entries = entries
         self._total = total
-        self._path = (f".{info_hash}.parts",)
-        self._via = (f".{info_hash}.moving",)
+        self._path = (parts_name(info_hash),)
+        self._via = (moving_name(info_hash),)
         self._folder = folder
         self._handles = handles
         self._dirty = False  # written and not synced
@@ -66,6 +68,10 @@ class PartsFile:
             shown = self._folder.shown(self._path)
             raise StorageFailed(shown, f"{len(view) - got} bytes short at offset {self._entries[file].offset + place}")
 
+    def lend(self, file: int, place: int) -> Lender:
+        """The parts file, open for reading, and where in it the bytes from *place* in the file are."""
+        return Lender(self._borrow(), self._entries[file].offset + place, self._folder.shown(self._path))
+
     def write(self, file: int, place: int, views: list[memoryview]) -> None:
         """Write to *place* in a file that has no file of its own."""
         with self._borrow(writable=True) as handle:
@@ -84,6 +90,15 @@ class PartsFile:
         with self._borrow() as handle:
             try:
                 return has_data(handle, self._entries[file].offset + place, length)
+            except OSError as error:
+                raise self._failed(error) from error
+
+    def runs(self, file: int) -> list[tuple[int, int]]:
+        """Where in the file that is true: (place, length)."""
+        offset, length = self._entries[file].offset, self._entries[file].length
+        with self._borrow() as handle:
+            try:
+                return [(place - offset, run) for place, run in data_runs(handle, offset, length)]
             except OSError as error:
                 raise self._failed(error) from error
 

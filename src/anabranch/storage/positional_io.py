@@ -1,4 +1,4 @@
-"""Reading and writing at a place in a file, whole, on every system; reading what is in memory only; finding holes.
+"""Reading and writing at a place in a file, whole, on every system; reading what is in memory only; holes and room.
 
 `preadv` and `pwritev` where they exist, else `pread` and `pwrite`, else a seek and a read under the handle's lock
 (Windows). Raises OSError as the system does; who knows the file's name puts it into words.
@@ -59,6 +59,26 @@ def has_data(handle: Handle, place: int, length: int) -> bool:
     """Whether [place, place + length) is more than a hole, as far as the system knows."""
     end = min(place + length, os.fstat(handle.fd).st_size)
     return place < end and (_next_data(handle, place) or 0) < end
+
+
+def allocate(handle: Handle, length: int) -> None:
+    """Have the disk keep room for that many bytes from the file's start, or, where no system call does, for its length.
+
+    What was not written yet stays a hole to has_data(), except where the C library has to write zeros instead. Where
+    there is no room the file is left as it was.
+    """
+    size = os.fstat(handle.fd).st_size
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(handle.fd, 0, length)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV):
+                os.ftruncate(handle.fd, size)  # what it had got by then
+                raise
+        else:
+            return
+    if size < length:
+        os.ftruncate(handle.fd, length)
 
 
 def data_runs(handle: Handle, place: int, length: int) -> Iterator[tuple[int, int]]:

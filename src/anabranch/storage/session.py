@@ -1,11 +1,18 @@
-"""What a session remembers of its torrents: the values, and the error for a torrent that somebody else runs."""
+"""What a session remembers of its torrents: the values, and the error for a torrent that somebody else runs.
+
+A torrent is known by its info hash and its data directory. Its data may lie elsewhere while it is incomplete, and its
+files may have other names than the torrent says: that is its place, remembered apart, as is what was begun with it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from anabranch.bencode import BencodeError, Value, decode, encode
 from anabranch.model import InfoHash, InputRefused
+
+from .layout import Place
 
 
 class InUse(InputRefused):
@@ -49,3 +56,102 @@ class SavedTorrent:
     downloaded: int
     added: float
     partial: Mapping[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Relocating:
+    """A torrent's data is on its way: relocate() was begun, or is about to be.
+
+    Args:
+        target: Where to.
+        data_path: The data directory that the torrent is to be remembered by once it is there; None: as before.
+    """
+
+    target: Place
+    data_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removing:
+    """A torrent is to be forgotten, its data removed: that was begun, or is about to be.
+
+    Args:
+        target: Where its data was on its way to, so that some of it may be there.
+    """
+
+    target: Place | None = None
+
+
+Intent = Relocating | Removing
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where a torrent's data is.
+
+    Args:
+        place: None: in its data directory, under the names that the torrent says.
+        intent: What was begun with it and not brought to its end.
+    """
+
+    place: Place | None = None
+    intent: Intent | None = None
+
+
+def encode_whereabouts(where: Whereabouts) -> bytes:
+    """The bytes that a session store keeps of it: a bencoded dictionary of our own."""
+    said: dict[bytes, Value] = {}
+    if where.place is not None:
+        said[b"place"] = _said_of(where.place)
+    if where.intent is not None and where.intent.target is not None:
+        said[b"target"] = _said_of(where.intent.target)
+    if isinstance(where.intent, Removing):
+        said[b"remove"] = 1
+    elif where.intent is not None and where.intent.data_path is not None:
+        said[b"data path"] = _to_bytes(where.intent.data_path)
+    return encode(said)
+
+
+def decode_whereabouts(data: bytes) -> Whereabouts:
+    """Read what encode_whereabouts() wrote. Raises InputRefused for anything else."""
+    try:
+        said = decode(data)
+        if not isinstance(said, dict) or not said.keys() <= {b"place", b"remove", b"target", b"data path"}:
+            raise InputRefused("not where a torrent's data is")
+        intent: Intent | None = None
+        target = _place(said[b"target"]) if b"target" in said else None
+        if b"remove" in said:
+            intent = Removing(target)
+        elif target is not None:
+            intent = Relocating(target, _to_text(said[b"data path"]) if b"data path" in said else None)
+        return Whereabouts(_place(said[b"place"]) if b"place" in said else None, intent)
+    except (BencodeError, KeyError, ValueError) as bad:
+        raise InputRefused(f"not where a torrent's data is: {bad}") from bad
+
+
+def _said_of(place: Place) -> dict[bytes, Value]:
+    names: dict[bytes, Value] = {
+        b"%d" % number: [_to_bytes(name) for name in path] for number, path in place.names.items()
+    }
+    return {b"directory": _to_bytes(place.directory), b"names": names}
+
+
+def _place(said: Value) -> Place:
+    if not isinstance(said, dict) or not isinstance(said[b"names"], dict):
+        raise InputRefused("not a place")
+    names = {}
+    for number, path in said[b"names"].items():
+        if not isinstance(path, list):
+            raise InputRefused("not a path")
+        names[int(number)] = tuple(_to_text(name) for name in path)
+    return Place(_to_text(said[b"directory"]), names)
+
+
+def _to_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _to_text(said: Value) -> str:
+    if not isinstance(said, bytes):
+        raise InputRefused("a name is missing")
+    return said.decode("utf-8", "surrogateescape")

@@ -6,19 +6,34 @@ opened; the claim ends with the process at the latest. DHT nodes and the like ar
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from zlib import crc32
 
 from bitarray import bitarray
 
-from anabranch.model import InfoHash, StorageFailed, no_pieces
+from anabranch.model import InfoHash, InputRefused, StorageFailed, no_pieces
 
-from .completion import PAGE, by_page, page_bits
-from .database_io import Database
+from .completion import PAGE, by_page, page_bits, page_checksum
+from .database_io import TABLES, Database
+from .layout import Place
 from .locks_io import Lock, holder, try_lock
-from .session import InUse, SavedTorrent, SessionKey
+from .session import (
+    Intent,
+    InUse,
+    SavedTorrent,
+    SessionKey,
+    Whereabouts,
+    decode_whereabouts,
+    encode_whereabouts,
+)
 
+log = logging.getLogger(__name__)
+
+_ASKED_AT_ONCE = 400  # torrents in one query: two variables each, of 999 that any SQLite takes
 _WHERE = "WHERE info_hash = ? AND data_path = ?"
 
 
@@ -80,11 +95,12 @@ class SessionStore:
         self.save_all([(key, saved)])
 
     def save_all(self, every: Sequence[tuple[SessionKey, SavedTorrent]]) -> None:
-        """Remember several torrents as they are now, all of them or (on an error) none."""
+        """Remember several torrents as they are now, all of them or (on an error) none. Their places stay."""
 
         def work(database: sqlite3.Connection) -> None:
             for key, saved in every:
                 _save(database, _columns(key), saved)
+                _save_partial(database, _columns(key), saved.partial)
 
         self._database.write(work)
 
@@ -108,23 +124,19 @@ class SessionStore:
             raise StorageFailed(self._database.path, f"torrent {key.info_hash} is not remembered any more")
         return body
 
-    def take_partial(self, keys: Sequence[SessionKey]) -> list[dict[int, bytes]]:
-        """The partial pieces of torrents, forgotten in the same step: once blocks are written they are stale."""
+    def save_partial(self, key: SessionKey, partial: Mapping[int, bytes]) -> None:
+        """Remember these partial pieces of a torrent, and no others."""
+        self._database.write(lambda database: _save_partial(database, _columns(key), partial))
 
-        def work(database: sqlite3.Connection) -> list[dict[int, bytes]]:
-            found = [_partial(database, _columns(key)) for key in keys]
-            for key, partial in zip(keys, found, strict=True):
-                if partial:
-                    database.execute(f"DELETE FROM partial {_WHERE}", _columns(key))
-            return found
-
-        return self._database.write(work, takes_back=True)
+    def load_partial(self, keys: Sequence[SessionKey]) -> list[dict[int, bytes]]:
+        """The partial pieces of torrents, which stay remembered: only a hint, once blocks may have been written."""
+        return self._database.read(lambda database: [_partial(database, _columns(key)) for key in keys])
 
     def forget(self, key: SessionKey) -> None:
         """Remember nothing of a torrent."""
 
         def work(database: sqlite3.Connection) -> None:
-            for table in ("torrents", "metainfo", "partial", "completion"):
+            for table in TABLES:
                 database.execute(f"DELETE FROM {table} {_WHERE}", of)
 
         of = _columns(key)
@@ -135,9 +147,77 @@ class SessionStore:
 
         def work(database: sqlite3.Connection) -> list[SessionKey]:
             rows = database.execute("SELECT info_hash, data_path FROM torrents ORDER BY added, info_hash, data_path")
-            return [SessionKey(InfoHash(info_hash), os.fsdecode(path)) for info_hash, path in rows]
+            return [key for row in rows if (key := _key(*row)) is not None]
 
         return self._database.read(work)
+
+    def place(self, key: SessionKey) -> Whereabouts:
+        """Where a torrent's data is, and what was begun with it."""
+        return self.places([key])[0]
+
+    def places(self, keys: Sequence[SessionKey]) -> list[Whereabouts]:
+        """The same of several torrents, at the price of a few."""
+        asked = [_columns(key) for key in keys]
+
+        def work(database: sqlite3.Connection) -> dict[tuple[bytes, bytes], Whereabouts]:
+            found: dict[tuple[bytes, bytes], Whereabouts] = {}
+            for first in range(0, len(asked), _ASKED_AT_ONCE):
+                some = asked[first : first + _ASKED_AT_ONCE]
+                rows = database.execute(
+                    f"WITH asked(hash, path) AS (VALUES {', '.join(['(?, ?)'] * len(some))}) SELECT places.* "
+                    "FROM asked CROSS JOIN places ON info_hash = hash AND data_path = path",
+                    [column for columns in some for column in columns],
+                )
+                found.update({(row[0], row[1]): _whereabouts(*row) for row in rows})
+            return found
+
+        found = self._database.read(work)
+        return [found.get(columns, Whereabouts()) for columns in asked]
+
+    def intend(self, key: SessionKey, intent: Intent | None) -> None:
+        """Remember, even after a loss of power, what is about to be begun with a torrent's data; None: nothing is."""
+
+        def work(database: sqlite3.Connection) -> None:
+            query = f"SELECT * FROM places {_WHERE}"
+            row = database.execute(query, _columns(key)).fetchone()
+            place = _whereabouts(*row).place if row is not None else None
+            _save_whereabouts(database, key, Whereabouts(place, intent))
+
+        self._database.write(work, takes_back=True)
+
+    def arrived(
+        self, key: SessionKey, place: Place | None, data_path: str | None = None, intent: Intent | None = None
+    ) -> SessionKey:
+        """Remember that a torrent's data has come to its place, and that nothing else is begun with it any more.
+
+        Args:
+            key: What the torrent was remembered by.
+            place: Where its data is now; None: in its (new) data directory, under the names that the torrent says.
+            data_path: The data directory that it is remembered by from now on, resolved; None: as before.
+            intent: What is about to be begun with it next; None: nothing is.
+
+        Returns:
+            What it is remembered by now. All that is remembered of it is; its completion store must be asked for anew.
+
+        Raises:
+            InUse: the same torrent is remembered in that directory already; nothing has changed.
+        """
+        new = key if data_path is None else SessionKey(key.info_hash, data_path)
+        old, columns = _columns(key), _columns(new)
+
+        def work(database: sqlite3.Connection) -> None:
+            if new != key:
+                if database.execute(f"SELECT 1 FROM torrents {_WHERE}", columns).fetchone() is not None:
+                    raise InUse(
+                        f"torrent {key.info_hash} in {new.data_path} is remembered already, apart from this one"
+                    )
+                for table in TABLES:
+                    database.execute(f"DELETE FROM {table} {_WHERE}", columns)  # old pages would stand among ours
+                    database.execute(f"UPDATE {table} SET data_path = ? {_WHERE}", (columns[1], *old))
+            _save_whereabouts(database, new, Whereabouts(place, intent))
+
+        self._database.write(work, takes_back=True)
+        return new
 
     def completion(self, key: SessionKey) -> SqliteCompletion:
         """The completion store of one torrent."""
@@ -156,17 +236,26 @@ class SqliteCompletion:
         self._of = _columns(key)
 
     def load(self, piece_count: int) -> tuple[bitarray, bitarray]:
-        """See CompletionStore."""
+        """See CompletionStore. Of a row that does not fit its checksum nothing is known."""
 
-        def work(database: sqlite3.Connection) -> list[tuple[int, bytes, bytes]]:
-            return database.execute(f"SELECT page, known, complete FROM completion {_WHERE}", self._of).fetchall()
+        def work(database: sqlite3.Connection) -> list[tuple[int, bytes, bytes, int]]:
+            query = f"SELECT page, known, complete, checksum FROM completion {_WHERE}"
+            return database.execute(query, self._of).fetchall()
 
         pages = -(-piece_count // PAGE)
         known, complete = no_pieces(pages * PAGE), no_pieces(pages * PAGE)
-        for page, known_blob, complete_blob in self._database.read(work):
-            if 0 <= page < pages:
-                known[page * PAGE : (page + 1) * PAGE] = page_bits(known_blob)
-                complete[page * PAGE : (page + 1) * PAGE] = page_bits(complete_blob)
+        damaged = 0
+        for row in self._database.read(work):
+            bits = self._believed(*row)
+            if bits is None:
+                damaged += 1
+            elif row[0] < pages:
+                known[row[0] * PAGE : (row[0] + 1) * PAGE], complete[row[0] * PAGE : (row[0] + 1) * PAGE] = bits
+        if damaged:
+            self._database.warn(
+                f"What was recorded of torrent {InfoHash(self._of[0])} is damaged: "
+                f"up to {damaged * PAGE:,} of its pieces have to be hashed."
+            )
         return known[:piece_count], (complete & known)[:piece_count]
 
     def record(self, complete: Sequence[int], incomplete: Sequence[int]) -> None:
@@ -187,16 +276,28 @@ class SqliteCompletion:
                     known, complete = touched[page]
                     known[places] = is_known
                     complete[places] = is_complete
-            rows = [
-                (*self._of, page, known.tobytes(), complete.tobytes()) for page, (known, complete) in touched.items()
-            ]
-            database.executemany("INSERT OR REPLACE INTO completion VALUES (?, ?, ?, ?, ?)", rows)
+            rows = []
+            for page, bits in touched.items():
+                blobs = bits[0].tobytes(), bits[1].tobytes()
+                rows.append((*self._of, page, *blobs, page_checksum(self._of[0], page, *blobs)))
+            database.executemany("INSERT OR REPLACE INTO completion VALUES (?, ?, ?, ?, ?, ?)", rows)
 
         self._database.write(work, takes_back=takes_back)
 
     def _page(self, database: sqlite3.Connection, page: int) -> tuple[bitarray, bitarray]:
-        query = f"SELECT known, complete FROM completion {_WHERE} AND page = ?"
-        known, complete = database.execute(query, (*self._of, page)).fetchone() or (None, None)
+        query = f"SELECT known, complete, checksum FROM completion {_WHERE} AND page = ?"
+        row = database.execute(query, (*self._of, page)).fetchone()
+        bits = self._believed(page, *row) if row is not None else None
+        return bits or (no_pieces(PAGE), no_pieces(PAGE))
+
+    def _believed(
+        self, page: object, known: object, complete: object, checksum: object
+    ) -> tuple[bitarray, bitarray] | None:
+        """A row's bitmaps, None if it is damaged."""
+        if not isinstance(page, int) or not isinstance(known, bytes) or not isinstance(complete, bytes):
+            return None
+        if page < 0 or page_checksum(self._of[0], page, known, complete) != checksum:
+            return None
         return page_bits(known), page_bits(complete)
 
 
@@ -214,8 +315,11 @@ def _save(database: sqlite3.Connection, of: tuple[bytes, bytes], saved: SavedTor
         database.execute("INSERT OR IGNORE INTO metainfo VALUES (?, ?, ?)", (*of, saved.metainfo))
         changed = f"UPDATE metainfo SET body = ? {_WHERE} AND body <> ?"
         database.execute(changed, (saved.metainfo, *of, saved.metainfo))
+
+
+def _save_partial(database: sqlite3.Connection, of: tuple[bytes, bytes], partial: Mapping[int, bytes]) -> None:
     database.execute(f"DELETE FROM partial {_WHERE}", of)
-    rows = [(*of, piece, bytes(blocks)) for piece, blocks in saved.partial.items()]
+    rows = [(*of, piece, bytes(blocks)) for piece, blocks in partial.items()]
     database.executemany("INSERT INTO partial VALUES (?, ?, ?, ?)", rows)
 
 
@@ -225,9 +329,47 @@ def _load(database: sqlite3.Connection, of: tuple[bytes, bytes]) -> SavedTorrent
     if row is None or body is None:
         return None
     priorities, down, up, uploaded, downloaded, added = row[2:]
+    blobs, numbers = (body[0], priorities), (down, up, uploaded, downloaded)
+    whole = all(isinstance(blob, bytes) for blob in blobs) and all(isinstance(number, int) for number in numbers)
+    if not whole or not isinstance(added, int | float):
+        log.warning("not restored, its row is damaged torrent=%s", InfoHash(of[0]))
+        return None
     partial = _partial(database, of)
-    return SavedTorrent(body[0], tuple(priorities), bool(down), bool(up), uploaded, downloaded, added, partial)
+    return SavedTorrent(body[0], tuple(priorities), bool(down), bool(up), uploaded, downloaded, float(added), partial)
 
 
 def _partial(database: sqlite3.Connection, of: tuple[bytes, bytes]) -> dict[int, bytes]:
-    return dict(database.execute(f"SELECT piece, blocks FROM partial {_WHERE}", of).fetchall())
+    rows = database.execute(f"SELECT piece, blocks FROM partial {_WHERE}", of)
+    return {piece: blocks for piece, blocks in rows if isinstance(piece, int) and isinstance(blocks, bytes)}
+
+
+def _key(info_hash: bytes, data_path: bytes) -> SessionKey | None:
+    """None for what was damaged: no program has such a directory."""
+    path = os.fsdecode(data_path)
+    return SessionKey(InfoHash(info_hash), path) if os.path.isabs(path) and "\0" not in path else None
+
+
+def _save_whereabouts(database: sqlite3.Connection, key: SessionKey, where: Whereabouts) -> None:
+    if where.place == Place(key.data_path):
+        where = replace(where, place=None)
+    of = _columns(key)
+    if where == Whereabouts():
+        database.execute(f"DELETE FROM places {_WHERE}", of)
+        return
+    body = encode_whereabouts(where)
+    database.execute("INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?)", (*of, body, _place_checksum(*of, body)))
+
+
+def _whereabouts(info_hash: bytes, data_path: bytes, body: object, checksum: object) -> Whereabouts:
+    try:
+        if isinstance(body, bytes) and _place_checksum(info_hash, data_path, body) == checksum:
+            return decode_whereabouts(body)
+    except InputRefused:
+        pass
+    path = os.fsdecode(data_path).encode(errors="backslashreplace").decode()  # not every name of a file is text
+    log.warning("where the data is was damaged torrent=%s path=%s", info_hash.hex(), path)
+    return Whereabouts()
+
+
+def _place_checksum(info_hash: bytes, data_path: bytes, body: bytes) -> int:
+    return crc32(body, crc32(data_path, crc32(info_hash)))

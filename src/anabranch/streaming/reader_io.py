@@ -12,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import socket
 from typing import TYPE_CHECKING
 
 from anabranch.engine import Availability, Place, Runner, TorrentState, read_found, stop_waiting, wait_for
 
+from .sending_io import send_directly, stays_open, wait_writable, writable
 from .window import Readahead, contiguous, window_of
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _AT_ONCE = 1024 * 1024  # bytes that one read of the disk brings
+_SENT_AT_ONCE = 4 * 1024 * 1024  # bytes that the system sends by itself before the reader is seen to have moved
 
 
 class Reader(io.RawIOBase):
@@ -156,6 +159,95 @@ class Reader(io.RawIOBase):
             self._announce()
             raise
 
+    def send_to(self, sock: socket.socket, size: int = -1) -> int:
+        """Send the next *size* bytes (all that is left for -1) to a connected socket, waiting for both ends.
+
+        Where the bytes lie in files the system sends them from there; else, or through TLS, they are read and sent.
+
+        Args:
+            sock: A stream socket. Its timeout counts whenever it takes nothing.
+            size: Bytes.
+
+        Returns:
+            How many bytes were sent: fewer than *size* only at the end. After an error tell() says what was sent for
+            sure.
+
+        Raises:
+            OSError: the socket broke, or (TimeoutError) took nothing for too long.
+            ValueError: the socket does not block.
+            As readinto().
+        """
+        self._check_open()
+        if sock.gettimeout() == 0:
+            raise ValueError("send_to() waits, which this socket does not: see asend_to()")
+        begin = self._position
+        end = self._end_of(size)
+        while self._position < end:
+            found = self._find(min(end - self._position, _SENT_AT_ONCE))
+            if not found.length:
+                if found.signal is None:
+                    break
+                try:
+                    found.signal.wait()
+                finally:
+                    stop_waiting(self._core, self._torrent, found)
+                continue
+            sent = send_directly(sock, self._torrent, found, self._offset + self._position)
+            if sent == 0:
+                wait_writable(sock)
+            elif sent is None:
+                room = memoryview(bytearray(min(found.length, _AT_ONCE)))
+                sent = self._fill(found, room)
+                sock.sendall(room[:sent])
+            if sent:
+                self._advance(sent)
+        return self._position - begin
+
+    async def asend_to(self, target: socket.socket | asyncio.StreamWriter, size: int = -1) -> int:
+        """The same for a task: to a socket that does not block, or to a stream, TLS or not, which gets bytes read.
+
+        When it is cancelled, more may have been sent than tell() says.
+
+        Raises:
+            ValueError: the socket blocks.
+            As send_to().
+        """
+        self._check_open()
+        if isinstance(target, socket.socket) and target.gettimeout() != 0:
+            raise ValueError("asend_to() must not wait, which this socket does: see setblocking()")
+        begin = self._position
+        end = self._end_of(size)
+        while self._position < end:
+            found = self._find(min(end - self._position, _SENT_AT_ONCE))
+            if not found.length:
+                if found.signal is None:
+                    break
+                try:
+                    await found.signal
+                finally:
+                    stop_waiting(self._core, self._torrent, found)
+            elif sent := await self._asend(target, found):
+                self._advance(sent)
+        return self._position - begin
+
+    async def _asend(self, target: socket.socket | asyncio.StreamWriter, found: Availability) -> int:
+        """Send something of what was found; 0 where it is to be tried again."""
+        if isinstance(target, socket.socket):
+            place = self._offset + self._position
+            sent = await asyncio.to_thread(stays_open(target, send_directly), self._torrent, found, place)
+            if sent == 0:
+                await writable(target)
+            if sent is not None:
+                return sent
+        room = memoryview(bytearray(min(found.length, _AT_ONCE)))
+        read = await asyncio.to_thread(self._fill, found, room)
+        if isinstance(target, socket.socket):
+            await asyncio.get_running_loop().sock_sendall(target, room[:read])
+        else:
+            target.write(room[:read])
+            await target.drain()
+        return read
+
     def close(self) -> None:
         """Want nothing any more. Takes no turn, and may be called wherever one is; closing twice does nothing."""
         if not self.closed:
@@ -191,6 +283,11 @@ class Reader(io.RawIOBase):
             if size >= 0:
                 break
         return b"".join(parts)
+
+    def _end_of(self, size: int) -> int:
+        """Where *size* bytes from the position end, in the extent; all that is left for -1."""
+        left = self._left()
+        return self._position + (left if size < 0 else min(size, left))
 
     def _left(self) -> int:
         return max(self._length - self._position, 0)

@@ -1,6 +1,6 @@
-"""`python -m anabranch.testing`: press a client with hostile peers, from a program of their own.
+"""`python -m anabranch.testing`: press a client with hostile peers, from a program of their own; check a storage.
 
-It only ever connects to the one victim that it is given; what it does is meant for clients of one's own.
+The peers only ever connect to the one victim that they are given; what they do is meant for clients of one's own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from contextlib import ExitStack, suppress
+from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
@@ -18,16 +19,18 @@ import click
 from anabranch.metainfo import load
 from anabranch.model import TorrentError, split_host_port
 
+from .conformance import ConformanceFailed
 from .content_io import content_in
 from .kinds import KINDS
 from .peers_io import HostilePeer
+from .storage_checks import STORAGE_CHECKS
 
 _DESCRIPTORS = 8192  # a crowd needs them
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
-    """Hostile peers, to press your own client with."""
+    """Hostile peers, to press your own client with, and checks for your own storage back end."""
 
 
 @commands.command("list")
@@ -95,6 +98,32 @@ def attack(
         over.wait(seconds)
     for peer in peers:
         click.echo(_told(peer))
+
+
+@commands.command()
+@click.argument("factory", metavar="MODULE:FUNCTION")
+@click.option("--persistent", is_flag=True, help="What is recorded there must be known when a torrent is opened again.")
+def storage(factory: str, persistent: bool) -> None:
+    """Check the storage back end that MODULE:FUNCTION makes, called anew for each check, against every rule.
+
+    Each must be empty, or the same one for all. One line for each rule; exit code 1 if any is not kept.
+    """
+    module, _, name = factory.partition(":")
+    try:
+        make = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as bad:
+        raise click.UsageError(f"cannot find {factory!r}: {bad}") from bad
+    failed = 0
+    for check in STORAGE_CHECKS:
+        try:
+            check(make, persistent=persistent)
+        except ConformanceFailed as failure:
+            failed += 1
+            click.echo(f"FAILED  {check.name}: {failure}")
+        else:
+            click.echo(f"ok      {check.name}")
+    if failed:
+        raise click.ClickException(f"{failed} of {len(STORAGE_CHECKS)} rules are not kept")
 
 
 def _told(peer: HostilePeer) -> str:

@@ -72,6 +72,7 @@ class Connection:
     Attributes:
         peer_choking, peer_interested, am_choking, am_interested: The four flags of BEP 3. For reading only.
         fast: See above. For reading only.
+        encrypted: Whether the bytes of blocks are read, to be encrypted, before they are sent. For reading only.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Connection:
         self.am_choking = True
         self.am_interested = False
         self.fast = fast
+        self.encrypted = transform is not None
         self._telling = Telling(geometry)
         self._extensions = Extensions(enabled=extended)
         self._expected = Expected()
@@ -271,7 +273,8 @@ class Connection:
         """Answer requests: *data*, not empty, from *begin* of the piece in blocks of *block* bytes, without a copy.
 
         *done* is called when the memory is no longer read: in sent() after its last byte, or in discard(). Encryption
-        changes *data* where it lies, unless it is read-only.
+        changes *data* where it lies, unless it is read-only. Without encryption nobody looks into *data* but the system
+        that sends it: it may be pages of a file that could be cut short.
         """
         self._outbox.put_blocks(piece, begin, data, block, done)
 

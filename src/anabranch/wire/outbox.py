@@ -48,7 +48,7 @@ class Outbox:
     ) -> None:
         """Queue the blocks of *data*, which lies at *begin* in the piece; *done* is called when the memory is free.
 
-        Encryption changes *data*, unless it is read-only.
+        Encryption changes *data*, unless it is read-only; without it no byte of *data* is looked at here.
         """
         length = len(data)
         if block < 1 or not length:
