@@ -52,6 +52,23 @@ def test_a_download_goes_on_where_its_files_went(tmp_path: Path) -> None:
     assert stages(node) == ["live", "moving", "live"]
 
 
+def test_a_file_that_is_removed_after_the_move_is_missed_as_ever(tmp_path: Path) -> None:
+    """What the storage says is heard from the one that was opened at the new place, too."""
+    content = sample(pieces=24, blocks=2)
+    node, clock, torrent, _ = settled(tmp_path, content)
+    node.settle()
+    remote = Remote(node, torrent, content, rate=8)
+    done = relocating.move(node, torrent, str(tmp_path / "new"))
+    until(clock, node, lambda: done.is_set, 5)
+    until(clock, node, lambda: torrent.pieces.complete_count >= 8, 20)
+    run(clock, node, 1.5)  # they are recorded
+    [file] = (tmp_path / "new").iterdir()
+    file.unlink()
+    until(clock, node, lambda: torrent.signals.complete.is_set, 60)
+    assert not remote.link.closed
+    assert on_disk(torrent.opened(), content) == content.content
+
+
 def test_nothing_is_asked_or_served_meanwhile(tmp_path: Path) -> None:
     """Requests are taken back, peers choked, until the files are there; then they are served again."""
     content = sample(pieces=6, blocks=2)

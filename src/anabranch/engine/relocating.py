@@ -27,6 +27,7 @@ from .lodging import Wish
 from .opening import open_storage
 from .recording import record
 from .residence_io import Residence, path_of
+from .resyncing import GivenUp
 from .signals_io import Signal
 from .stage import Checking, Closing, Dropped, Failed, Live, Moving, Opening, follow
 from .state import TorrentState
@@ -338,10 +339,12 @@ def _reopen(engine: Engine, torrent: TorrentState) -> None:
     """Open the storage that was closed to be moved. What it has lost meanwhile is hashed; all else is as it was."""
     home, info = torrent.disk.home, torrent.metainfo.info
     selected = torrent.worth.selected()
+    given_up = GivenUp(engine, torrent)
 
     def job() -> Reopened:
         storage = home.open(info, torrent.info_hash)
         try:
+            given_up.listen(storage)
             if isinstance(storage, Selects):
                 storage.select(selected)
             return Reopened(storage, _complete_in(storage, info.geometry.piece_count))
@@ -364,6 +367,7 @@ def _reopen(engine: Engine, torrent: TorrentState) -> None:
                 engine.turn.outbox("signal", waiting, waiting.set)
         if isinstance(stage, Moving):
             _resume(engine, torrent, stage)
+        given_up.look()
 
     def refused() -> None:
         stage = torrent.stage
