@@ -80,13 +80,9 @@ def test_files_are_written_then_synced_with_their_directories_then_recorded_then
     """W41: data, sync, record, name; and before what is complete is overwritten, it is recorded so, durably."""
     parts = traced("file", tmp_path)
     assert parts["piece"] == ["sync ", "write data/folder/one.part"]  # the data directory is made first
-    assert parts["record"] == [
-        "sync data/folder/one.part",
-        "sync data",
-        "sync data/folder",
-        "write state/session.db-wal",
-        "rename data/folder",
-    ]
+    data, *directories = parts["record"][:3]
+    assert (data, sorted(directories)) == ("sync data/folder/one.part", ["sync data", "sync data/folder"])
+    assert parts["record"][3:] == ["write state/session.db-wal", "rename data/folder"]
     again = parts["again"]
     assert again.index("write data/folder/one.part") > again.index("sync state/session.db-wal")
     assert again.index("sync state/session.db-wal") > again.index("write state/session.db-wal")
