@@ -204,7 +204,6 @@ def test_a_file_with_bits_that_have_changed_is_never_believed_too_far(tmp_path: 
         for key in store.torrents():
             assert isinstance(store.load(key), SavedTorrent | None)
         assert store.place(KEY).place in (None, Place("/incomplete", {1: ("t", "a")}))
-        store.load_partial([KEY])
         store.completion(KEY).record([7], [])
         store.save(KEY, SAVED)
         assert store.load(KEY) == SAVED

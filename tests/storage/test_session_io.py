@@ -76,10 +76,9 @@ def test_partial_pieces_are_saved_apart_and_stay_until_they_are_replaced(tmp_pat
     store.save_partial(KEY, {1: b"\xf0", 2: b"\x01"})
     store.save_partial(KEY, {2: b"\x03"})
     for _ in range(2):
-        assert store.load_partial([other, KEY]) == [{}, {2: b"\x03"}]
-    assert store.load(KEY) == replace(SAVED, partial={2: b"\x03"})
+        assert store.load_all([other, KEY]) == [None, replace(SAVED, partial={2: b"\x03"})]
     store.save_partial(KEY, {})
-    assert store.load_partial([KEY]) == [{}]
+    assert store.load(KEY) == replace(SAVED, partial={})
 
 
 def test_where_the_data_is_is_remembered_with_what_was_begun(tmp_path: Path) -> None:
@@ -224,8 +223,15 @@ def test_a_row_that_cannot_be_read_is_as_if_it_were_not_there(tmp_path: Path, da
     store.save(KEY, SAVED)
     alter(store, damage)
     assert [saved for saved in store.load_all(store.torrents()) if saved is not None] == []
+
+
+def test_blocks_that_cannot_be_read_are_as_if_they_were_not_there(tmp_path: Path) -> None:
+    """The torrent itself is none the worse for it."""
+    store = SessionStore(tmp_path)
+    store.save(KEY, SAVED)
+    assert SAVED.partial
     alter(store, "UPDATE partial SET blocks = 7")
-    assert store.load_partial([KEY]) == [{}]
+    assert store.load(KEY) == replace(SAVED, partial={})
 
 
 def test_many_are_remembered_and_read_at_once(tmp_path: Path) -> None:

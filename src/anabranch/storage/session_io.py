@@ -128,10 +128,6 @@ class SessionStore:
         """Remember these partial pieces of a torrent, and no others."""
         self._database.write(lambda database: _save_partial(database, _columns(key), partial))
 
-    def load_partial(self, keys: Sequence[SessionKey]) -> list[dict[int, bytes]]:
-        """The partial pieces of torrents, which stay remembered: only a hint, once blocks may have been written."""
-        return self._database.read(lambda database: [_partial(database, _columns(key)) for key in keys])
-
     def forget(self, key: SessionKey) -> None:
         """Remember nothing of a torrent."""
 

@@ -127,12 +127,8 @@ class Reader(io.RawIOBase):
                     self._advance(read)
                     return read
                 continue
-            if found.signal is None:
-                break  # at the end
-            try:
-                found.signal.wait()
-            finally:
-                stop_waiting(self._core, self._torrent, found)
+            if not self._wait(found):
+                break
         return 0
 
     def readall(self) -> bytes:
@@ -185,12 +181,8 @@ class Reader(io.RawIOBase):
         while self._position < end:
             found = self._find(min(end - self._position, _SENT_AT_ONCE))
             if not found.length:
-                if found.signal is None:
+                if not self._wait(found):
                     break
-                try:
-                    found.signal.wait()
-                finally:
-                    stop_waiting(self._core, self._torrent, found)
                 continue
             sent = send_directly(sock, self._torrent, found, self._offset + self._position)
             if sent == 0:
@@ -220,12 +212,8 @@ class Reader(io.RawIOBase):
         while self._position < end:
             found = self._find(min(end - self._position, _SENT_AT_ONCE))
             if not found.length:
-                if found.signal is None:
+                if not await self._await(found):
                     break
-                try:
-                    await found.signal
-                finally:
-                    stop_waiting(self._core, self._torrent, found)
             elif sent := await self._asend(target, found):
                 self._advance(sent)
         return self._position - begin
@@ -266,12 +254,8 @@ class Reader(io.RawIOBase):
         while wanted:
             found = self._find(min(wanted, _AT_ONCE))
             if not found.length:
-                if found.signal is None:
+                if not await self._await(found):
                     break
-                try:
-                    await found.signal
-                finally:
-                    stop_waiting(self._core, self._torrent, found)
                 continue
             room = bytearray(found.length)
             read = await asyncio.to_thread(self._fill, found, memoryview(room))
@@ -309,6 +293,26 @@ class Reader(io.RawIOBase):
     def _fill(self, found: Availability, view: memoryview) -> int:
         """Read what was found; see read_found(). Changes nothing here: a cancelled task leaves this in its thread."""
         return read_found(self._core, self._torrent, found, self._offset + self._position, view)
+
+    def _wait(self, found: Availability) -> bool:
+        """Wait for what is not here yet. False at the end, where nothing will come."""
+        if found.signal is None:
+            return False
+        try:
+            found.signal.wait()
+        finally:
+            stop_waiting(self._core, self._torrent, found)
+        return True
+
+    async def _await(self, found: Availability) -> bool:
+        """The same for a task."""
+        if found.signal is None:
+            return False
+        try:
+            await found.signal
+        finally:
+            stop_waiting(self._core, self._torrent, found)
+        return True
 
     def _advance(self, length: int) -> None:
         self._position += length
