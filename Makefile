@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST ?=
 BENCH ?=
 
-.PHONY: help setup programs demo test lint interop deep bench bench-micro clean
+.PHONY: help setup programs demo test lint interop deep soak bench bench-micro clean
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
@@ -22,7 +22,7 @@ demo: .venv/product ## See it work: a local swarm, with proof
 	$(BIN)/anabranch demo
 
 test: .venv/tools programs ## Run all tests but the long ones
-	$(BIN)/python -m pytest -n 2 -m "not deep" $(PYTEST)
+	$(BIN)/python -m pytest -n 2 -m "not deep and not soak" $(PYTEST)
 
 lint: .venv/tools ## Check style and types
 	$(BIN)/ruff check
@@ -34,6 +34,9 @@ interop: .venv/tools programs ## Run all tests against real BitTorrent programs,
 
 deep: .venv/tools programs ## Run the long tests, one after the other: they measure
 	$(BIN)/python -m pytest -m deep $(PYTEST)
+
+soak: .venv/tools programs ## Ten minutes of web seeds in every kind of trouble; SECONDS=60 for less
+	ANABRANCH_SOAK=$(or $(SECONDS),600) $(BIN)/python -m pytest -m soak -s $(PYTEST)
 
 bench: .venv/tools programs ## Measure against other BitTorrent programs, about half an hour; BENCH="NAME-GLOB --rounds 1" for less
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -18,11 +18,11 @@ INTERVAL = 1800  # seconds until somebody asks again
 
 
 class _Tracker(BaseHTTPRequestHandler):
-    """Its path names the peers: /HEX/announce."""
+    """Its path names the peers: /announce/HEX/."""
 
     def do_GET(self) -> None:
         """Answer one announce."""
-        peers = bytes.fromhex(self.path.split("/")[1])
+        peers = bytes.fromhex(self.path.split("/")[2])
         body = b"d8:intervali%de5:peers%d:%se" % (INTERVAL, len(peers), peers)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -43,4 +43,4 @@ def _port() -> int:
 def announcing(peers: Sequence[Address]) -> str:
     """An announce URL that answers with those peers, for as long as we run."""
     packed = b"".join(socket.inet_aton(host) + port.to_bytes(2, "big") for host, port in peers)
-    return f"http://{HOST}:{_port()}/{packed.hex()}/announce"
+    return f"http://{HOST}:{_port()}/announce/{packed.hex()}/"

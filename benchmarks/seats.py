@@ -25,7 +25,7 @@ START_WITHIN = 120.0  # seconds until a seeder serves: it may hash 4 GiB first
 
 @dataclass(frozen=True)
 class Job:
-    """What is moved: a torrent of one file, where that file is, and how connections are made."""
+    """What is moved: a torrent of a file or folder, where that is, and how connections are made."""
 
     torrent: Path
     content: Path
@@ -34,7 +34,7 @@ class Job:
     @property
     def length(self) -> int:
         """Bytes of content."""
-        return self.content.stat().st_size
+        return sum(file.stat().st_size for file in files_of(self.content))
 
 
 class Seat(Program, ABC):
@@ -85,7 +85,9 @@ class Seat(Program, ABC):
 
     def check(self) -> None:
         """Raise BenchmarkFailed where what it fetched is not what was served. After its end."""
-        compare(self.data / self.job.content.name, self.job.content)
+        sent, received = self.job.content, self.data / self.job.content.name
+        for file in files_of(sent):
+            compare(received / file.relative_to(sent), file)
 
     def _wait_serves(self) -> None:
         self.until(lambda: self._serves.wait(0.05), START_WITHIN, "serving")
@@ -107,6 +109,11 @@ def is_listening(address: Address) -> bool:
             return True
     time.sleep(0.02)
     return False
+
+
+def files_of(content: Path) -> list[Path]:
+    """All files of a folder; the file, where it is one."""
+    return [path for path in content.rglob("*") if path.is_file()] if content.is_dir() else [content]
 
 
 def compare(received: Path, sent: Path) -> None:

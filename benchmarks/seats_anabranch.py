@@ -43,7 +43,7 @@ class Anabranch(Seat):
     def _run(self, command: str, *more: str, peers: Sequence[Address]) -> None:
         dialed = [word for host, port in peers for word in ("--peer", f"{host}:{port}")]
         network = ["--bind", self.host, "--port", "0", "--encryption", "require" if self.job.rc4 else "off"]
-        quiet = ["--no-dht", "--no-pex", "--no-lsd", "--no-utp", "--no-trackers", "--no-webseeds", "--no-portmap"]
+        quiet = ["--no-dht", "--no-pex", "--no-lsd", "--no-utp", "--no-trackers", "--no-portmap"]
         words = [command, str(self.job.torrent), "--json", "--state", str(self.place / "state"), *more]
         self.start(sys.executable, "-m", "anabranch", *words, *network, *quiet, *self._options, *dialed)
 

@@ -1,4 +1,4 @@
-"""Servers on loopback that answer what a test says, in threads of their own: HTTP replies as raw bytes, and BEP 15."""
+"""Servers on loopback that answer what a test says, in threads of their own: HTTP as raw bytes, a proxy, and BEP 15."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
+from base64 import b64encode
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import BinaryIO, Self
+from urllib.parse import unquote, urlsplit
 
 PATIENCE = 10  # seconds until a server gives its caller up; no rule
 
@@ -105,12 +107,98 @@ class HttpServer:
             return
 
 
-def _head(stream: BinaryIO) -> str:
+def _head(stream: BinaryIO | socket.SocketIO) -> str:
     """The next request without the empty line behind it; empty where there is none, or not all of it."""
     lines = []
     while (line := stream.readline()) not in (b"", b"\r\n"):
         lines.append(line.decode("latin-1"))
     return "".join(lines) if line else ""
+
+
+class ProxyServer:
+    """An HTTP proxy: whole URLs and CONNECT (RFC 9110, 7.7 and 9.3.6); keeps the heads of what it was asked.
+
+    Args:
+        names: The addresses of the names that it knows; addresses need none. What it cannot reach is a 502.
+        login: "user:password" that it wants, as a URL has it; empty for nobody's.
+        host: Loopback address.
+    """
+
+    def __init__(self, names: Mapping[str, str] | None = None, login: str = "", host: str = "127.0.0.1") -> None:
+        self.heads: list[str] = []
+        self._names = names or {}
+        self._due = f"Proxy-Authorization: Basic {b64encode(unquote(login).encode()).decode()}\r\n" if login else ""
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server((host, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"http://{f'{login}@' if login else ''}{host}:{self.port}"
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(PATIENCE)
+        for sock in (self._listener, *self._open):
+            sock.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self._open.append(sock)
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        sock.settimeout(PATIENCE)
+        try:
+            with sock, sock.makefile("rb", buffering=0) as stream:
+                head = _head(stream)
+                self.heads.append(head)
+                if self._due not in head:
+                    sock.sendall(http_reply(b"", status="407 Who is s3cret99?"))
+                    return
+                self._carry(sock, head)
+        except (OSError, ValueError):
+            return
+
+    def _carry(self, sock: socket.socket, head: str) -> None:
+        method, whole, _ = head.partition("\r\n")[0].split(" ")
+        place = urlsplit(f"//{whole}" if method == "CONNECT" else whole)
+        try:
+            there = socket.create_connection(
+                (self._names.get(place.hostname or "", place.hostname), place.port or 80), PATIENCE
+            )
+        except OSError:
+            sock.sendall(http_reply(b"", status="502 Bad Gateway"))
+            return
+        with there:
+            if method == "CONNECT":
+                sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                threading.Thread(target=_pour, args=(sock, there), daemon=True).start()
+            else:
+                target = whole.split("/", 3)[3]
+                lines = [f"{method} /{target} HTTP/1.1", *head.split("\r\n")[1:]]
+                told = [line for line in lines if not line.lower().startswith("proxy-")]
+                there.sendall("\r\n".join([*told, ""]).encode("latin-1"))
+                there.shutdown(socket.SHUT_WR)
+            _pour(there, sock)
+
+
+def _pour(source: socket.socket, drain: socket.socket) -> None:
+    """Everything, until one of them ends."""
+    try:
+        while received := source.recv(1 << 16):
+            drain.sendall(received)
+        drain.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
 
 
 class UdpServer:

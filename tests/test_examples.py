@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from anabranch.testing import WebServer
 from programs import PATIENCE, environment, seeding, small_torrent
 from trees import digest
 
@@ -50,6 +51,16 @@ def test_a_service_hands_torrents_to_another_machine(tmp_path: Path) -> None:
     assert digest(tmp_path / "got") == digest(source)
     said = example(tmp_path, "service.py", "torrents", "-d", "got", "--state", "two", "--adopt")
     assert "folder: complete" in said
+
+
+def test_web_seeds(tmp_path: Path) -> None:
+    """Everything comes from one server, and another one is told to have failed."""
+    torrent, source = small_torrent(tmp_path)
+    with WebServer(source, host="127.0.7.9") as server:
+        named = ("--webseed", f"{server.url}/", "--webseed", "http://127.0.7.9:9/")
+        said = example(tmp_path, "webseeds.py", torrent, "-d", "got", *named)
+    assert digest(tmp_path / "got") == digest(source)
+    assert f"{server.url}: idle, 1000006 bytes" in said or f"{server.url}: active, 1000006 bytes" in said
 
 
 def test_messages_of_an_extension_of_ones_own(tmp_path: Path) -> None:

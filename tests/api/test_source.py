@@ -13,8 +13,10 @@ import pytest
 
 from anabranch.api import Config, Identity, InfoHash, InfoHashV2, InputRefused, Magnet, Metainfo, Misused
 from anabranch.api.source import Source, resolve
+from authority import make_authority
 from loops import Run
 from origin import Origin
+from small_servers import HttpServer, ProxyServer, http_reply
 
 
 def test_a_torrent_is_named_held_or_is_the_metainfo_itself(origin: Origin, tmp_path: Path) -> None:
@@ -70,6 +72,25 @@ def test_a_torrent_file_may_be_fetched_by_its_url(origin: Origin) -> None:
             assert str(refused.value).startswith(f"{base}{path}: ")
     with pytest.raises(InputRefused, match="refused"):
         resolve(f"{base}/a.torrent")
+
+
+def test_a_url_goes_through_the_proxy_and_its_server_is_verified_as_the_client_says(
+    origin: Origin, tmp_path: Path
+) -> None:
+    """As web seeds and trackers do: who hides behind a proxy is not betrayed by a .torrent file."""
+    authority = make_authority(tmp_path / "keys", "torrents.example")
+    with (
+        HttpServer(lambda _: http_reply(origin.torrent), "127.0.7.8", authority.server()) as server,
+        ProxyServer({"torrents.example": "127.0.7.8"}) as proxy,
+    ):
+        url = f"https://torrents.example:{server.port}/a.torrent"
+        config = Config(http_proxy=proxy.url, ca_file=authority.certificate)
+        assert resolve(url, config) == origin.metainfo
+        assert [head.split("\r\n")[0] for head in proxy.heads] == [f"CONNECT torrents.example:{server.port} HTTP/1.1"]
+        with pytest.raises(InputRefused, match="certificate"):
+            resolve(url, Config(http_proxy=proxy.url))
+    with pytest.raises(InputRefused, match="none: No such file"):
+        resolve(url, Config(ca_file=tmp_path / "none"))
 
 
 def test_a_task_does_not_wait_for_a_url(origin: Origin, run: Run[None]) -> None:

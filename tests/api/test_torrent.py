@@ -400,7 +400,7 @@ def test_cached_numbers_never_wait(origin: Origin, client: Client) -> None:
         assert torrent.cached_stats() is old
         assert torrent.cached_stats() is old
     snapshot = torrent._state.snapshot
-    until(lambda: snapshot.stats is not None and snapshot.stats.at > old.at)
+    until(lambda: snapshot.picture is not None and snapshot.picture.at > old.at)
     assert torrent.cached_stats().at > old.at
 
 

@@ -48,6 +48,15 @@ def test_a_torrent_is_one_line_of_80_columns(count: int) -> None:
             assert word in line
 
 
+def test_web_seeds_stand_beside_the_peers() -> None:
+    """In the lines of those that have any; all lines stay in 80 columns."""
+    lines = drawn([row(1, 5000.0), replace(row(2, 1023.9 * 1024**2), webseeds=3)], 40)
+    assert "12p 3w" in lines[1]
+    assert "3w" not in lines[0]
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[-1].endswith("24 peers, 3 web seeds") or "..." in lines[-1] or "…" in lines[-1]
+
+
 def test_where_not_all_fit_those_that_move_are_shown() -> None:
     """The rest are counted."""
     lines = drawn([row(number, 5000.0 if number == 29 else 0.0) for number in range(30)], 10)

@@ -19,6 +19,7 @@ def test_create_says_what_it_made(tmp_path: Path) -> None:
     done = run(
         tmp_path, "create", "data.bin", "--piece-length", "256k", "--private", "--comment", "hä", "--source", "here",
         "--tracker", "http://one/a", "--tracker", "http://two/a", "--webseed", "http://seed/", "--name", "other",
+        "--httpseed", "http://seed/x.php",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     metainfo = Metainfo.parse((tmp_path / "other.torrent").read_bytes())
@@ -27,6 +28,9 @@ def test_create_says_what_it_made(tmp_path: Path) -> None:
     assert metainfo.info.geometry.piece_length == 256 * 1024
     assert metainfo.trackers == (("http://one/a",), ("http://two/a",))
     assert (metainfo.webseeds, metainfo.comment) == (("http://seed/",), "hä")
+    assert metainfo.httpseeds == ("http://seed/x.php",)
+    assert "HTTP seeds  http://seed/x.php\n" in run(tmp_path, "show", "other.torrent").stdout
+    assert json.loads(run(tmp_path, "show", "other.torrent", "--json").stdout)["httpseeds"] == ["http://seed/x.php"]
 
 
 @pytest.mark.parametrize("version", ["v2", "hybrid"])

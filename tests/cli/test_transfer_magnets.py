@@ -229,7 +229,7 @@ def test_peers_come_from_a_tracker_which_hears_how_it_goes(tmp_path: Path, swarm
     peers = Address(host, int(port))
     compact = bytes(map(int, peers.host.split("."))) + peers.port.to_bytes(2, "big")
     with HttpServer(lambda target: http_reply(b"d8:intervali900e5:peers6:" + compact + b"e")) as tracker:
-        link = f"{swarm.links['v1']}&tr={tracker.url}/PASSKEY/announce"
+        link = f"{swarm.links['v1']}&tr={tracker.url}/announce/PASSKEY"
         with running(tmp_path, "download", link, "-d", "none", "--json", "--no-trackers", *NOT_HERE) as program:
             assert program.told("progress")["peers"] == 0
             assert program.end() == 130
@@ -247,7 +247,7 @@ def test_peers_come_from_a_tracker_which_hears_how_it_goes(tmp_path: Path, swarm
 def test_a_tracker_that_fails_is_told_once_and_without_its_passkey(tmp_path: Path, swarm: Swarm) -> None:
     """Programs hear of each failure, people of each kind; stdout has results only."""
     with HttpServer(lambda target: http_reply(b"d14:failure reason12:go away nowxe")) as tracker:
-        links = [f"{swarm.links[version]}&tr={tracker.url}/PASSKEY/announce" for version in VERSIONS]
+        links = [f"{swarm.links[version]}&tr={tracker.url}/announce/PASSKEY" for version in VERSIONS]
         with running(tmp_path, "download", *links, "-d", "got", "--json", "-vv", *NOT_HERE) as program:
             told = program.told("tracker_failed")
             program.child.send_signal(signal.SIGINT)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
-from anabranch.cli.views import JsonView, PlainView, Row, sentence
+from anabranch.cli.views import JsonView, PlainView, Row, sentence, summary
 from anabranch.model import InfoHash
 
 
@@ -26,6 +29,20 @@ def row(stage: str, state: str, *, total: int = 0, done: int = 0, peers: int = 0
 def test_a_torrent_is_told_in_one_line(shown: Row, said: str) -> None:
     """No share of what is not known."""
     assert sentence(shown) == said
+
+
+def test_web_seeds_are_told_beside_peers(capsys: pytest.CaptureFixture[str]) -> None:
+    """How many of them give something, and what; programs get both numbers."""
+    shown = replace(row("live", "5s left", total=200, done=50, peers=1), rate_down=3072.0)
+    assert sentence(replace(shown, webseeds=2, rate_webseeds=2048.0)) == (
+        "album: 25% of 200 B, down 3.0 KiB/s, 1 peer, 2 web seeds 2.0 KiB/s, 5s left"
+    )
+    assert sentence(replace(shown, peers=0, webseeds=1, rate_webseeds=512.0)).endswith("1 web seed 512 B/s, 5s left")
+    assert summary([shown, replace(shown, webseeds=2)]).endswith("2 peers, 2 web seeds")
+    assert summary([shown]).endswith("1 peer")
+    JsonView().draw([replace(shown, webseeds=2, rate_webseeds=2048.4)])
+    told = json.loads(capsys.readouterr().out)
+    assert (told["webseeds"], told["rate_webseeds"], told["rate_down"]) == (2, 2048, 3072)
 
 
 def test_a_torrent_that_is_learned_at_once_is_no_news(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,13 +8,25 @@ limits (link_io), dialing itself (network_io).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Any, Protocol, TypeVar
 
-from anabranch.engine import adding, asking, closing, learning, membership, receiving, saving, serving, ticking, wanting
+from anabranch.engine import (
+    adding,
+    asking,
+    closing,
+    learning,
+    membership,
+    planning,
+    receiving,
+    saving,
+    serving,
+    ticking,
+    wanting,
+)
 from anabranch.engine.announcing import Announce
 from anabranch.engine.buffers import POOL_SIZE, BufferPool
 from anabranch.engine.candidates import Candidate
@@ -22,6 +34,7 @@ from anabranch.engine.config import Config
 from anabranch.engine.engine import Engine, Limits, Workshop
 from anabranch.engine.events import Event
 from anabranch.engine.feed_io import Feed, Feeds
+from anabranch.engine.fetches import Fetch
 from anabranch.engine.ourselves import Ourselves
 from anabranch.engine.state import Peer, Policy, TorrentState
 from anabranch.engine.turn_io import SLICE, Turn
@@ -31,47 +44,11 @@ from anabranch.net import Bucket
 from anabranch.storage import ClientStorage, MemoryStorage, SessionKey, SessionStore, session_key
 from anabranch.wire import Handshake
 from engine.by_hand import Jobs
+from engine.clocks import Clock, ThinTurn
 from engine.samples import Held, Sample, sample
 
 T = TypeVar("T")
 MOST_STEPS = 200_000  # of one settle(): more is a loop
-
-
-class ThinTurn(Turn):
-    """A turn whose slices are as thin as a test wants them, so that small torrents take many.
-
-    Attributes:
-        items: How many each slice had so far.
-    """
-
-    __slots__ = ("items", "thickness")
-
-    def __init__(self, clock: Callable[[], float], thickness: int) -> None:
-        super().__init__(clock)
-        self.thickness = thickness
-        self.items: list[int] = []
-
-    def sliced(
-        self, kind: str, target: object, items: Iterable[T], action: Callable[[T], object], size: int = SLICE
-    ) -> None:
-        super().sliced(kind, target, self._counted(iter(items)), action, min(size, self.thickness))
-
-    def _counted(self, items: Iterator[T]) -> Iterator[T]:
-        turn = -1
-        for item in items:
-            if self.taken != turn:
-                turn = self.taken
-                self.items.append(0)
-            self.items[-1] += 1
-            yield item
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Loop:
@@ -84,6 +61,7 @@ class Loop:
         self.ourselves = Ourselves()
         self.asked_to_dial = 0
         self.announced: list[Announce] = []
+        self.fetches: dict[Fetch, None] = {}  # what web seeds are being asked for
 
     def call(self, action: Callable[..., None], *args: object) -> None:
         self.calls.append(partial(action, *args))
@@ -110,6 +88,15 @@ class Loop:
 
     def look_for_peers(self) -> None:
         self.asked_to_dial += 1
+
+    def plan(self) -> None:
+        self.post(planning.run, self.engine)
+
+    def fetch(self, fetch: Fetch) -> None:
+        self.fetches[fetch] = None
+
+    def cut(self, fetch: Fetch) -> None:
+        self.fetches.pop(fetch, None)
 
     def announce(self, last: Announce) -> None:
         self.announced.append(last)

@@ -20,7 +20,7 @@ from anabranch.api import Client, Torrent, create, events
 from anabranch.bencode import encode
 from anabranch.engine import announcer_io
 from ours import KIB, address_of, finished, make_client, until
-from small_servers import HttpServer, UdpServer, http_reply
+from small_servers import HttpServer, ProxyServer, UdpServer, http_reply
 
 HOST = "127.0.7.20"
 LENGTH = 100_000
@@ -206,7 +206,9 @@ def test_many_torrents_all_say_that_they_go(content: Path, client: Client) -> No
     """A few at a time, each once."""
     count = 60
     with HttpServer(lambda _: NOBODY) as tracker:
-        torrents = [client.add(torrent_of(content, f"{tracker.url}/a", name=f"{number}")) for number in range(count)]
+        torrents = [
+            client.add(torrent_of(content, f"{tracker.url}/announce", name=f"{number}")) for number in range(count)
+        ]
         until(lambda: all(map(announced, torrents)))
         client.close()
         told = [over_http(target) for target in tracker.targets]
@@ -222,18 +224,18 @@ def broken(kind: str) -> tuple[str, AbstractContextManager[object]]:
         return f"http://no.such.host.invalid/{PASSKEY}/announce", nullcontext()
     if kind == "nobody":
         with HttpServer(lambda _: None) as gone:
-            return f"{gone.url}/{PASSKEY}/announce", nullcontext()
+            return f"{gone.url}/announce/{PASSKEY}", nullcontext()
     if kind == "no url":
         return f"http://[{PASSKEY}/announce", nullcontext()
     reply = {
         "refuses": http_reply(encode({"failure reason": f"unknown passkey {PASSKEY}"})),
-        "forbids": http_reply(f"/{PASSKEY}/announce is forbidden".encode(), status=f"403 not for {PASSKEY}"),
+        "forbids": http_reply(f"/announce/{PASSKEY} is forbidden".encode(), status=f"403 not for {PASSKEY}"),
         "babbles": http_reply(f"<html>{PASSKEY}".encode()),
         "hangs up": b"",
         "moves": http_reply(b"", f"Location: http://[{PASSKEY}", status="302 Found"),
     }[kind]
     server = HttpServer(lambda _: reply)
-    return f"{server.url}/{PASSKEY}/announce", server
+    return f"{server.url}/announce/{PASSKEY}", server
 
 
 @pytest.mark.parametrize("kind", ["name", "nobody", "no url", "refuses", "forbids", "babbles", "hangs up", "moves"])
@@ -257,3 +259,40 @@ def test_a_tracker_that_fails_says_why_and_nobody_hears_the_passkey(
     said = [logging.Formatter().format(record) for record in caplog.records]
     assert not [line for line in said if PASSKEY in line]
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def heard(client: Client, source: bytes) -> events.Event:
+    """What becomes of the first announce."""
+    feed = client.events()
+    client.add(source)
+    while True:
+        event = feed.get(15)
+        if isinstance(event, events.TrackerReplied | events.TrackerFailed):
+            return event
+
+
+@pytest.mark.parametrize("mitigation", [True, False])
+def test_a_torrents_tracker_in_our_own_network_is_asked_under_announce_only(
+    mitigation: bool, content: Path, tmp_path: Path
+) -> None:
+    """Unless the user says that such torrents are meant; what is not asked is told, and why."""
+    with HttpServer(lambda _: NOBODY) as tracker, make_client(tmp_path, HOST, ssrf_mitigation=mitigation) as client:
+        event = heard(client, torrent_of(content, f"{tracker.url}/reboot"))
+        if mitigation:
+            assert isinstance(event, events.TrackerFailed)
+            assert "127.0.0.1 is this machine: of trackers only /announce is asked there" in event.reason
+            assert tracker.heads == []
+        else:
+            assert isinstance(event, events.TrackerReplied)
+
+
+def test_trackers_are_asked_through_the_proxy(content: Path, tmp_path: Path) -> None:
+    """Which alone knows the tracker's name."""
+    with (
+        HttpServer(lambda _: NOBODY) as tracker,
+        ProxyServer({"no.such.host.invalid": "127.0.0.1"}, login=f"me:{PASSKEY}") as proxy,
+        make_client(tmp_path, HOST, http_proxy=proxy.url) as client,
+    ):
+        event = heard(client, torrent_of(content, f"http://no.such.host.invalid:{tracker.port}/{PASSKEY}/announce"))
+        assert isinstance(event, events.TrackerReplied)
+        assert len(proxy.heads) == len(tracker.heads) == 1

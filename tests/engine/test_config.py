@@ -55,3 +55,17 @@ def test_settings_that_make_no_sense_are_refused_where_they_are_made() -> None:
     with pytest.raises(InputRefused, match=r"listen_host is a tuple of addresses: \('127.0.0.1',\)"):
         Config(listen_host="127.0.0.1")  # type: ignore[arg-type]  # what people write
     assert Config(listen_host=("127.0.0.1",)).listen_host == ("127.0.0.1",)
+    for url in ("proxy.example:3128", "socks5://proxy.example:1080", "https://proxy.example", "", "http://\ud800/"):
+        with pytest.raises(InputRefused, match="http_proxy is http://HOST:PORT: "):
+            Config(http_proxy=url)
+
+
+def test_web_seeds_are_asked_and_urls_judged_unless_somebody_says_otherwise() -> None:
+    """No proxy but the one that is named; its password is in no repr."""
+    config = Config()
+    assert (config.disable_webseeds, config.ssrf_mitigation) == (False, True)
+    assert (config.http_proxy, config.proxy, config.ca_file) == (None, None, None)
+    through = Config(http_proxy="http://me:secret@proxy.example:3128")
+    assert through.proxy is not None
+    assert (through.proxy.host, through.proxy.port, through.proxy.login) == ("proxy.example", 3128, "me:secret")
+    assert "secret" not in repr(through)

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from anabranch.engine import events, finishing
+from anabranch.engine import events, judging
 from anabranch.engine.asking import ask
 from anabranch.engine.engine import Engine
 from anabranch.engine.membership import refuse
@@ -230,7 +230,7 @@ def test_who_waits_for_memory_is_asked_once_in_a_turn_however_many_pieces_gave_t
         asked[engine.turn.taken] = asked.get(engine.turn.taken, 0) + 1
         ask(engine, peer, now)
 
-    monkeypatch.setattr(finishing, "ask", counted)
+    monkeypatch.setattr(judging, "ask", counted)
     node.disk.held = False
     node.settle(lambda: check(node))
     assert 0 < max(asked.values()) <= waiting

@@ -167,6 +167,7 @@ def test_everything_asked_for_is_written(tmp_path: Path) -> None:
             path,
             trackers=["http://a", "http://b"],
             webseeds=["http://s/f"],
+            httpseeds=["http://s/x.php"],
             private=True,
             comment="c",
             source="SRC",
@@ -176,7 +177,7 @@ def test_everything_asked_for_is_written(tmp_path: Path) -> None:
         )
     )
     assert made.trackers == (("http://a",), ("http://b",))
-    assert made.webseeds == ("http://s/f",)
+    assert (made.webseeds, made.httpseeds) == (("http://s/f",), ("http://s/x.php",))
     assert (made.comment, made.created_by, made.creation_date) == ("c", "me", 12)
     assert (made.info.private, made.info.source, made.info.name) == (True, "SRC", "other")
     assert made.info.geometry.piece_length == 16 * KIB

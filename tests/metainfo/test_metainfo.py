@@ -26,6 +26,7 @@ def test_everything_a_torrent_says_is_read() -> None:
         announce="http://a/announce",
         announce_list=[["http://a/announce", "udp://b:1"], ["http://c"]],
         url_list="http://seed/",
+        httpseeds=["http://seed/x.php"],
         nodes=[["router.example", 6881], ["::1", 1]],
         comment="héllo",
         created_by="x/1",
@@ -33,6 +34,7 @@ def test_everything_a_torrent_says_is_read() -> None:
     )
     assert made.trackers == (("http://a/announce", "udp://b:1"), ("http://c",))
     assert made.webseeds == ("http://seed/",)
+    assert made.httpseeds == ("http://seed/x.php",)
     assert made.nodes == (("router.example", 6881), ("::1", 1))
     assert (made.comment, made.created_by, made.creation_date) == ("héllo", "x/1", 1359599503)
     assert made.warnings == ()
@@ -67,10 +69,13 @@ def test_trackers_come_in_tiers(fields: dict[str, Any], trackers: tuple[tuple[st
 
 @pytest.mark.parametrize("url_list", ["", [], [""], ["http://s/", "http://s/", ""]])
 def test_web_seeds_are_a_string_or_a_list(url_list: object) -> None:
-    """BEP 19; an empty string is how some programs say none."""
+    """BEP 19, and BEP 17 under its own key; an empty string is how some programs say none."""
     made = read(url_list=url_list)
     assert made.webseeds == (("http://s/",) if url_list and url_list != [""] else ())
+    assert made.httpseeds == ()
     assert made.warnings == ()
+    scripts = read(httpseeds=url_list)
+    assert (scripts.httpseeds, scripts.webseeds, scripts.warnings) == (made.webseeds, (), ())
 
 
 @pytest.mark.parametrize(
@@ -81,6 +86,8 @@ def test_web_seeds_are_a_string_or_a_list(url_list: object) -> None:
         ("announce_list", 5, "'announce-list' is a number"),
         ("announce_list", [[5, {}], 7], "a tracker that is no URL"),
         ("url_list", {"a": 1}, "a web seed that is no URL"),
+        ("httpseeds", [5], "a web seed that is no URL"),
+        ("httpseeds", "http://s/\n\x1b[2J", "a web seed that is no URL"),
         ("nodes", "udp://tracker:80", "a DHT node"),
         ("nodes", ["udp://tracker:80", ["host"], ["host", 0], ["host", 70000], [1, 1], ["é", 1]], "a DHT node"),
         ("creation_date", "today", "'creation date'"),
@@ -90,7 +97,7 @@ def test_web_seeds_are_a_string_or_a_list(url_list: object) -> None:
 )
 def test_what_is_broken_around_the_info_is_left_out_with_one_warning(field: str, value: object, warning: str) -> None:
     made = read(**{field: value})
-    assert (made.trackers, made.webseeds, made.nodes) == ((), (), ())
+    assert (made.trackers, made.webseeds, made.httpseeds, made.nodes) == ((), (), (), ())
     assert made.creation_date is None
     assert len(made.warnings) == 1
     assert warning in made.warnings[0]
@@ -163,11 +170,14 @@ def test_compose_writes_what_parse_reads_and_keeps_the_info_as_it_is() -> None:
         comment="c",
         created_by="me",
         creation_date=7,
+        httpseeds=["http://s/x.php"],
     )
     made = Metainfo.parse(raw)
     assert made.info.raw == info
     assert made.trackers == (("http://a", "http://b"), ("http://c",))
     assert (made.webseeds, made.comment, made.created_by, made.creation_date) == (("http://s/",), "c", "me", 7)
+    assert made.httpseeds == ("http://s/x.php",)
+    decode(compose(encode(INFO), creation_date=7, httpseeds=["http://s/"], webseeds=["http://s/"]))  # canonical
     canonical = compose(encode(INFO), trackers=[["http://a"]])
     assert decode(canonical) == {b"announce": b"http://a", b"info": decode(encode(INFO))}
     assert compose(encode(INFO)) == encode({"info": INFO})

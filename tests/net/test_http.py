@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from anabranch.model import Address, InputRefused
-from anabranch.net import HttpClient, HttpReply, NetworkFailed, NotResolved, Trouble
+from anabranch.net import HttpClient, HttpReply, NetworkFailed, NotResolved, Trouble, Url, Use, parse_url
 from loops import Run
 from net.certificates import contexts
-from small_servers import HttpServer, http_reply
+from small_servers import HttpServer, ProxyServer, http_reply
 
 LIMIT = 10_000
 
@@ -34,11 +34,14 @@ async def asked(
     timeout: float = 10.0,  # noqa: ASYNC109 # it is what is tested
     bind: tuple[str, ...] = (),
     tls: ssl.SSLContext | None = None,
-    resolve: Resolve = nowhere,
+    resolve: Resolve | None = None,
+    proxy: Url | None = None,
+    mitigate: bool = True,
     **given: Any,
 ) -> HttpReply:
-    """One request of a client of its own."""
-    client = HttpClient("Test/1.0", bind=bind, tls=tls, resolve=resolve)
+    """One request of a client of its own, which knows no names but those that it is given, and its proxy's address."""
+    known = resolve or (nowhere if proxy is None else names(**{"127_0_0_1": "127.0.0.1"}))
+    client = HttpClient("Test/1.0", bind=bind, tls=tls, resolve=known, proxy=proxy, mitigate=mitigate)
     try:
         return await client.get(url, timeout=timeout, limit=LIMIT, **given)
     finally:
@@ -230,10 +233,11 @@ def test_the_internet_cannot_send_us_into_our_own_network(run: Run[Any], monkeyp
         HttpServer(lambda _: http_reply(b"secret"), host="127.0.0.2") as router,
         HttpServer(lambda _: moved(f"{router.url}/reboot")) as server,
     ):
-        with pytest.raises(NetworkFailed, match="no address that may be asked"):
+        with pytest.raises(NetworkFailed, match="a server outside sent us there") as caught:
             run(asked(server.url, resolve=names(**{"127_0_0_1": "127.0.0.1", "127_0_0_2": "127.0.0.2"})))
         assert router.heads == []
-        with pytest.raises(NetworkFailed, match="no address that may be asked"):
+        assert caught.value.trouble is Trouble.FORBIDDEN
+        with pytest.raises(NetworkFailed, match="no URL may lead to"):
             run(asked("http://a.example/", resolve=names(a_example="169.254.169.254 fe80::1")))
 
 
@@ -285,3 +289,132 @@ def test_who_stops_waiting_may(run: Run[Any]) -> None:
 
     with HttpServer(lambda target: None if target == "/silent" else http_reply(b"body")) as server:
         assert run(work(server)) == b"body"
+
+
+def via(proxy: ProxyServer) -> Url:
+    return parse_url(proxy.url, ("http",))
+
+
+def test_a_proxy_carries_every_request_and_looks_names_up(run: Run[Any]) -> None:
+    """Path and query stay as they are; nobody here is asked for the name."""
+    with (
+        HttpServer(lambda _: http_reply(b"body")) as server,
+        ProxyServer({"a.example": "127.0.0.1"}, login="me:p%40ss") as proxy,
+    ):
+        url = f"http://who:knows@a.example:{server.port}/a%2F~//x?passkey=%aa+~&%zz"
+        reply = run(asked(url, proxy=via(proxy)))
+        assert (reply.body, reply.address) == (b"body", None)
+        login = b64encode(b"me:p@ss").decode()
+        assert proxy.heads == [
+            f"GET http://a.example:{server.port}/a%2F~//x?passkey=%aa+~&%zz HTTP/1.1\r\n"
+            f"Host: a.example:{server.port}\r\nUser-Agent: Test/1.0\r\nAccept-Encoding: gzip\r\n"
+            f"Authorization: Basic {b64encode(b'who:knows').decode()}\r\nProxy-Authorization: Basic {login}\r\n"
+        ]
+        assert "Proxy" not in server.heads[0]
+
+
+def test_a_proxy_hears_no_more_of_a_secure_request_than_where_it_goes(run: Run[Any], tmp_path: Path) -> None:
+    """CONNECT; the certificate is the server's, and the proxy's login is for the proxy."""
+    theirs, ours = contexts(tmp_path)
+    with (
+        HttpServer(lambda _: http_reply(b"body"), tls=theirs) as server,
+        ProxyServer({"other.example": "127.0.0.1", "localhost": "127.0.0.1"}, login="me:pass") as proxy,
+    ):
+        reply = run(asked(f"https://localhost:{server.port}/s3cret99", proxy=via(proxy), tls=ours))
+        assert reply.body == b"body"
+        assert proxy.heads == [
+            f"CONNECT localhost:{server.port} HTTP/1.1\r\nHost: localhost:{server.port}\r\nUser-Agent: Test/1.0\r\n"
+            f"Proxy-Authorization: Basic {b64encode(b'me:pass').decode()}\r\n"
+            "Accept: */*\r\nAccept-Encoding: gzip, deflate\r\n"
+        ]
+        assert "Proxy" not in server.heads[0]
+        with pytest.raises(NetworkFailed, match="certificate was refused") as caught:
+            run(asked(f"https://other.example:{server.port}/", proxy=via(proxy), tls=ours))
+        assert caught.value.trouble is Trouble.TLS
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_refuses_is_told_to_be_the_one(run: Run[Any], scheme: str) -> None:
+    """In HTTP's words, since its own may repeat a login; and it is never passed by."""
+    with HttpServer(lambda _: http_reply(b"body")) as server:
+        url = f"{scheme}://127.0.0.1:{server.port}/s3cret99"
+        with ProxyServer(login="other:s3cret99") as proxy:
+            stranger = parse_url(proxy.url.replace("s3cret99", "wrong"), ("http",))
+            with pytest.raises(
+                NetworkFailed, match=r"^the proxy answered 407 Proxy Authentication Required$"
+            ) as caught:
+                run(asked(url, proxy=stranger))
+        assert caught.value.trouble is Trouble.CONNECTION
+        with pytest.raises(NetworkFailed, match=r"^the proxy: Connection refused$"):
+            run(asked(url, proxy=stranger))
+        assert server.heads == []
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "a.localhost.", "2130706433", "0x7f.1", "0177.0.0.1", "[::1]"]
+)
+def test_a_proxy_is_sent_to_no_address_that_may_not_be_asked(run: Run[Any], host: str) -> None:
+    """Names are its own affair; a host that tells its address itself is judged, however it is spelt."""
+    with ProxyServer() as proxy:
+        for use in (Use.TRACKER, Use.WEB_SEED):
+            with pytest.raises(NetworkFailed, match="this machine") as caught:
+                run(asked(f"http://{host}:9/x?y", proxy=via(proxy), use=use, trusted=False))
+            assert caught.value.trouble is Trouble.FORBIDDEN
+        with pytest.raises(NetworkFailed, match="no URL may lead to"):
+            run(asked("http://169.254.169.254/latest/meta-data", proxy=via(proxy)))
+        assert proxy.heads == []
+
+
+def test_what_the_proxy_led_to_counts_as_outside(run: Run[Any]) -> None:
+    """A name that only the proxy knows sends nobody into our own network."""
+    with (
+        HttpServer(lambda _: moved("http://127.0.0.1:9/announce")) as server,
+        ProxyServer({"a.example": "127.0.0.1"}) as proxy,
+        pytest.raises(NetworkFailed, match="a server outside sent us there"),
+    ):
+        run(asked(f"http://a.example:{server.port}/", proxy=via(proxy), use=Use.TRACKER))
+
+
+def test_what_the_user_typed_is_trusted_as_far_as_its_host_goes(run: Run[Any]) -> None:
+    """A page of the user's own server moves within it; where it sends us besides is not what the user typed."""
+    here = names(nas_example="127.0.0.1", router_example="127.0.0.2")
+    with HttpServer(lambda _: http_reply(b"secret"), host="127.0.0.2") as router:
+        answers = {
+            "/a?b": moved("/c?d"),
+            "/c?d": http_reply(b"body"),
+            "/e?f": moved(f"http://router.example:{router.port}/reboot?now"),
+        }
+        with HttpServer(answers.__getitem__) as server:
+            url = f"http://nas.example:{server.port}"
+            assert run(asked(f"{url}/a?b", resolve=here)).body == b"body"
+            with pytest.raises(NetworkFailed, match="no URL with a query is asked there"):
+                run(asked(f"{url}/e?f", resolve=here))
+            assert router.heads == []
+            with pytest.raises(NetworkFailed, match="no URL with a query is asked there"):
+                run(asked(f"{url}/a?b", resolve=here, trusted=False))
+            assert run(asked(f"{url}/e?f", resolve=here, trusted=False, mitigate=False)).body == b"secret"
+
+
+def test_of_a_name_with_several_addresses_those_are_asked_that_may_be(run: Run[Any]) -> None:
+    """A forbidden one does not spoil the others; the first refusal is told where none may be asked."""
+    with HttpServer(lambda _: http_reply(b"body")) as server:
+        url = f"http://a.example:{server.port}/announce"
+        mixed = names(a_example="169.254.169.254 127.0.0.1 0.0.0.0")
+        reply = run(asked(url, resolve=mixed, use=Use.TRACKER, trusted=False))
+        assert reply.address == Address("127.0.0.1", server.port)
+        with pytest.raises(NetworkFailed, match=r"^169\.254\.169\.254 is an address that no URL may lead to$"):
+            run(asked(url + "/../x", resolve=mixed, use=Use.TRACKER, trusted=False))
+
+
+def test_a_name_is_looked_up_once_for_each_server(run: Run[Any]) -> None:
+    """What was judged is what is connected to: a name that answers otherwise the second time leads nowhere else."""
+    answers = ["127.0.0.1", "127.0.0.2"]
+
+    async def rebinding(host: str, port: int) -> list[Address]:
+        return [Address(answers.pop(0), port)]
+
+    with HttpServer(lambda _: http_reply(b"body")) as server:
+        url = f"http://a.example:{server.port}/announce"
+        reply = run(asked(url, resolve=rebinding, use=Use.TRACKER, trusted=False))
+        assert reply.address == Address("127.0.0.1", server.port)
+    assert answers == ["127.0.0.2"]

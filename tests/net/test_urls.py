@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import suppress
 
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anabranch.model import Address, InputRefused
-from anabranch.net import Url, is_forbidden, parse_url, without_secrets
-from anabranch.net.urls import is_public, redirected
+from anabranch.net import Url, Use, is_forbidden, parse_url, why_not_asked, without_secrets
+from anabranch.net.urls import address_in, is_public, redirected
 
 HTTP = ("http", "https")
 
@@ -129,15 +130,63 @@ def test_a_redirect_that_leads_astray_is_refused(location: str) -> None:
         redirected(parse_url("https://a.example/x", HTTP), location)
 
 
+FORBIDDEN = [
+    *("169.254.169.254", "fe80::1", "224.0.0.1", "ff02::1", "0.0.0.0", "0.1.2.3", "::", "255.255.255.255"),
+    *("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"),
+    *("::ffff:169.254.169.254", "64:ff9b::169.254.169.254", "2002:a9fe:a9fe::1", "::169.254.169.254"),
+]
+NEAR = [
+    *("127.0.0.1", "127.255.0.1", "::1", "10.0.0.1", "192.168.1.1", "172.31.0.1", "100.64.0.1", "fd00::1"),
+    *("::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "::127.0.0.1"),
+    *("fec0::1", "64:ff9b:1::7f00:1", "::ffff:0:127.0.0.1", "5f00::1"),
+]
+FAR = ["1.1.1.1", "2606:4700::1", "64:ff9b::101:101", "::ffff:1.1.1.1"]
+
+
 def test_some_addresses_are_for_nobody_and_some_for_the_neighbourhood() -> None:
-    """169.254.169.254 gives a cloud's keys away to whoever asks from inside."""
-    forbidden = ["169.254.169.254", "fe80::1", "224.0.0.1", "ff02::1", "0.0.0.0", "::"]
-    near = ["127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "fd00::1"]
-    assert [host for host in forbidden + near if is_forbidden(Address(host, 80))] == forbidden
-    assert [host for host in [*near, "1.1.1.1", "2606:4700::1"] if is_public(Address(host, 80))] == [
-        "1.1.1.1",
-        "2606:4700::1",
-    ]
+    """169.254.169.254 gives a cloud's keys away to whoever asks from inside. In IPv6 clothes too."""
+    assert [host for host in FORBIDDEN + NEAR + FAR if is_forbidden(Address(host, 80))] == FORBIDDEN
+    assert [host for host in NEAR + FAR if is_public(Address(host, 80))] == FAR
+
+
+def refused(url: str, host: str, use: Use, **given: bool) -> bool:
+    return bool(why_not_asked(parse_url(url, HTTP), Address(host, 80), use, **given))
+
+
+@pytest.mark.parametrize("use", Use)
+@pytest.mark.parametrize("host", FORBIDDEN)
+def test_what_is_for_nobody_is_not_asked_by_whomever_it_was_named(host: str, use: Use) -> None:
+    """A user who types such a URL has been told to."""
+    assert refused("http://a.example/announce", host, use, trusted=True)
+
+
+@pytest.mark.parametrize("host", NEAR)
+def test_inside_a_tracker_is_asked_for_announces_alone(host: str) -> None:
+    """libtorrent 2.1: a .torrent must not make us press buttons on the router's pages."""
+    for path in ("/announce", "/announce.php?passkey=x", "/scrape?x", "/announce/0123456789abcdef"):
+        assert not refused(f"http://a.example{path}", host, Use.TRACKER)
+    for path in ("", "/", "/reboot", "/x/announce", "/announce/../reboot", "/announce/%2e%2e/x", "/announce/..%5Cx"):
+        assert refused(f"http://a.example{path}", host, Use.TRACKER), path
+        assert not refused(f"http://a.example{path}", host, Use.TRACKER, trusted=True)
+
+
+@pytest.mark.parametrize("host", NEAR)
+@pytest.mark.parametrize("use", [Use.WEB_SEED, Use.METADATA])
+def test_inside_a_file_is_asked_for_by_a_url_without_a_query(host: str, use: Use) -> None:
+    """libtorrent 2.1: files have none, and what acts on a request mostly has one."""
+    assert not refused("http://a.example/files/", host, use)
+    for query in ("?", "?x=y"):
+        assert refused(f"http://a.example/files/{query}", host, use)
+        assert not refused(f"http://a.example/files/{query}", host, use, trusted=True)
+
+
+@pytest.mark.parametrize("use", Use)
+def test_nobody_outside_sends_us_inside(use: Use) -> None:
+    """Also not where the user trusts him: what the user typed is another URL."""
+    for host in NEAR:
+        assert refused("http://a.example/announce", host, use, from_outside=True, trusted=True)
+    for host in FAR:
+        assert not refused("http://a.example/x?y", host, use, from_outside=True)
 
 
 @given(st.text() | st.text("htp:/@[]?#%.a1 ").map("http://".__add__), st.text())
@@ -150,3 +199,42 @@ def test_any_text_is_a_url_or_refused(text: str, location: str) -> None:
         assert not set(url.target + url.authority) & set(" \r\n\0")
         without_secrets(location, url)
         redirected(url, location)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[::ffff:127.0.0.1]", "127.0.0.1"),
+        ("localhost", "127.0.0.1"),
+        ("a.localhost.", "127.0.0.1"),
+        ("127.0.0.1.", "127.0.0.1"),
+        ("2130706433", "127.0.0.1"),
+        ("0x7f.1", "127.0.0.1"),
+        ("0177.0.0.01", "127.0.0.1"),
+        ("127.1", "127.0.0.1"),
+        ("a.example", None),
+        ("1.2.3.4.example", None),
+        ("localhost.example", None),
+    ],
+)
+def test_a_host_that_is_an_address_is_known_however_it_is_spelt(host: str, address: str | None) -> None:
+    """A proxy would look it up as systems do: in parts of any base."""
+    found = address_in(parse_url(f"http://public.example@{host}:81/", HTTP))
+    assert found == (address and Address(address, 81))
+
+
+@given(
+    st.text("0127x.f8", min_size=1, max_size=11)
+    | st.lists(st.integers(0, 300), max_size=5).map(lambda parts: ".".join(map(str, parts)))
+)
+def test_numbers_are_the_addresses_that_the_system_takes_them_for(host: str) -> None:
+    """The C library's own rule, as an oracle."""
+    try:
+        theirs = socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        theirs = None
+    ours = address_in(Url("http", host, 80, "/"))
+    if not host.endswith("."):
+        assert (ours and ours.host) == theirs

@@ -80,8 +80,8 @@ def test_a_torrent_of_very_many_pieces_is_added_while_others_go_on() -> None:
     while node.step():
         work.step_done()
         with node.engine.turn:
-            snapshots._refresh(node.engine, torrent)
-            snapshots._refresh(node.engine, other)
+            snapshots._refresh(node.engine, torrent.snapshot, snapshots.stats_of, torrent)
+            snapshots._refresh(node.engine, other.snapshot, snapshots.stats_of, other)
         polls += 1
     assert other.signals.complete.is_set
     assert isinstance(torrent.stage, Live)

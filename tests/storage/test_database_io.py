@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 
 from anabranch.model import InputRefused, StorageFailed
-from anabranch.storage import Place, Removing, SavedTorrent, SessionKey, SessionStore, Whereabouts, database_io
+from anabranch.storage import (
+    Place,
+    Removing,
+    SavedTorrent,
+    SavedWebSeed,
+    SessionKey,
+    SessionStore,
+    Whereabouts,
+    database_io,
+)
 from anabranch.storage.database_io import SCHEMA_VERSION, Database
 from storage.small_torrents import HASH
 
@@ -158,6 +167,24 @@ def test_a_database_of_schema_1_is_taken_over_whole(tmp_path: Path) -> None:
     assert sqlite3.connect(tmp_path / "session.db").execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 
+def test_a_database_of_schema_2_is_taken_over_whole(tmp_path: Path) -> None:
+    """It had no web seeds: their table is added, and nothing else changes."""
+    store = SessionStore(tmp_path)
+    store.save(KEY, SAVED)
+    store.completion(KEY).record([5], [6])
+    store.intend(KEY, Removing())
+    store.close()
+    connection = sqlite3.connect(tmp_path / "session.db")
+    connection.executescript("DROP TABLE webseeds; PRAGMA user_version = 2;")
+    connection.close()
+    store = SessionStore(tmp_path)
+    assert store.warnings == []
+    assert store.load(KEY) == SAVED
+    assert store.place(KEY) == Whereabouts(None, Removing())
+    assert [bits.count() for bits in store.completion(KEY).load(100)] == [2, 1]
+    assert sqlite3.connect(tmp_path / "session.db").execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+
+
 def test_taking_over_happens_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When something fails in the middle the database is as before, and the next start takes it over."""
     make_schema_1(tmp_path / "session.db")
@@ -178,7 +205,8 @@ def test_a_file_with_bits_that_have_changed_is_never_believed_too_far(tmp_path: 
     path, draw = tmp_path / "session.db", random.Random(seed)
     store = SessionStore(tmp_path)
     complete = {piece for piece in range(70_000) if draw.random() < 0.5}
-    store.save(KEY, replace(SAVED, metainfo=b"m" * 5000, partial={1: b"x", 2: b"y"}))
+    webseeds = (SavedWebSeed("http://host.example/", "url-list", (("X-Key", "secret"),)),)
+    store.save(KEY, replace(SAVED, metainfo=b"m" * 5000, partial={1: b"x", 2: b"y"}, webseeds=webseeds))
     store.completion(KEY).record(sorted(complete), sorted(set(range(70_000)) - complete))
     store.arrived(KEY, Place("/incomplete", {1: ("t", "a")}))
     store.close()
@@ -202,7 +230,9 @@ def test_a_file_with_bits_that_have_changed_is_never_believed_too_far(tmp_path: 
         believed = store.completion(KEY).load(70_000)[1]
         assert complete.issuperset(believed.search(1))
         for key in store.torrents():
-            assert isinstance(store.load(key), SavedTorrent | None)
+            saved = store.load(key)
+            assert isinstance(saved, SavedTorrent | None)
+            assert saved is None or saved.webseeds in ((), webseeds)
         assert store.place(KEY).place in (None, Place("/incomplete", {1: ("t", "a")}))
         store.completion(KEY).record([7], [])
         store.save(KEY, SAVED)

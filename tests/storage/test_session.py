@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 
 from anabranch.bencode import encode
 from anabranch.model import InfoHash, InputRefused
-from anabranch.storage import InUse, Place, Relocating, Removing, SavedTorrent, SessionKey, Whereabouts
-from anabranch.storage.session import decode_whereabouts, encode_whereabouts
+from anabranch.storage import (
+    InUse,
+    Place,
+    Relocating,
+    Removing,
+    SavedTorrent,
+    SavedWebSeed,
+    SessionKey,
+    Whereabouts,
+)
+from anabranch.storage.session import decode_webseeds, decode_whereabouts, encode_webseeds, encode_whereabouts
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\udc80\udcff"))
 PLACES = st.builds(
@@ -67,3 +76,26 @@ def test_any_bytes_are_where_the_data_is_or_refused(noise: bytes) -> None:
 def test_what_nobody_wrote_is_refused(body: bytes) -> None:
     with pytest.raises(InputRefused):
         decode_whereabouts(body)
+
+
+@given(st.lists(st.builds(SavedWebSeed, NAMES, NAMES, st.lists(st.tuples(NAMES, NAMES), max_size=3).map(tuple))))
+def test_web_seeds_are_written_and_read(webseeds: list[SavedWebSeed]) -> None:
+    """In their order, with all of their headers."""
+    assert decode_webseeds(encode_webseeds(webseeds)) == tuple(webseeds)
+
+
+@given(st.binary())
+def test_any_bytes_are_web_seeds_or_refused(noise: bytes) -> None:
+    """They come from a file that may be damaged."""
+    with suppress(InputRefused):
+        decode_webseeds(noise)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", encode({}), encode([1]), encode([[b"u", b"k"]]), encode([[b"u", b"k", [[b"a"]]]]), encode([[1, b"", []]])],
+)
+def test_what_is_no_list_of_web_seeds_is_refused(body: bytes) -> None:
+    """By its shape."""
+    with pytest.raises(InputRefused):
+        decode_webseeds(body)

@@ -25,6 +25,7 @@ from anabranch.storage import (
     Relocating,
     Removing,
     SavedTorrent,
+    SavedWebSeed,
     SessionKey,
     SessionStore,
     Whereabouts,
@@ -66,6 +67,28 @@ def test_saving_again_replaces_all_of_it(tmp_path: Path) -> None:
     assert store.load(KEY) == later
     store.save(replace(KEY, data_path="/earlier"), replace(SAVED, added=1.0))
     assert [key.data_path for key in store.torrents()] == ["/earlier", KEY.data_path]
+
+
+def test_web_seeds_that_the_user_added_are_remembered_with_their_headers(tmp_path: Path, caplog: Any) -> None:
+    """Until the torrent is saved without them, or forgotten; where they are damaged the torrent is restored without."""
+    web = SavedWebSeed("https://me:secret@host.example/a b", "url-list", (("authorization", "Bearer x"),))
+    store = SessionStore(tmp_path)
+    store.save(KEY, replace(SAVED, webseeds=(web, SavedWebSeed("http://other/", "httpseeds"))))
+    store.close()
+    store = SessionStore(tmp_path)
+    assert store.load(KEY) == replace(SAVED, webseeds=(web, SavedWebSeed("http://other/", "httpseeds")))
+    new = store.arrived(KEY, None, "/new")
+    store.save(new, replace(SAVED, webseeds=(web,)))
+    assert store.load(new) == replace(SAVED, webseeds=(web,))
+    Database(str(tmp_path)).write(lambda database: database.execute("UPDATE webseeds SET body = body || x'00'"))
+    assert store.load(new) == SAVED
+    assert "web seeds that were added are damaged" in caplog.text
+    assert "secret" not in caplog.text
+    store.save(new, SAVED)
+    store.save(new, replace(SAVED, webseeds=(web,)))
+    store.forget(new)
+    assert store.load(new) is None
+    assert Database(str(tmp_path)).read(lambda found: found.execute("SELECT * FROM webseeds").fetchall()) == []
 
 
 def test_partial_pieces_are_saved_apart_and_stay_until_they_are_replaced(tmp_path: Path) -> None:

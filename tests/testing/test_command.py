@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
-from anabranch.testing import KINDS, STORAGE_CHECKS
+from anabranch.testing import KINDS, STORAGE_CHECKS, WEB_KINDS
 from origin import Origin
 
 PROGRAM = [sys.executable, "-m", "anabranch.testing"]
@@ -57,9 +59,27 @@ def test_a_signal_ends_it_in_order(torrent: str) -> None:
     assert program.returncode == 0
 
 
+def test_a_web_server_of_some_kind_runs_until_a_signal(origin: Origin) -> None:
+    """Its URL comes first; at the end, what it was asked."""
+    told = run("serve", "--list").stdout.splitlines()
+    assert [line.split()[0] for line in told] == list(WEB_KINDS)
+    words = [*PROGRAM, "serve", "status-404", "--data", str(origin.path.parent), "--host", "127.0.7.200"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        url = program.stdout.readline().split()[-1]
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(f"{url}content/a.bin", timeout=10)
+        program.send_signal(signal.SIGTERM)
+        assert "1 requests by 1 connections" in program.stdout.read()
+    assert program.returncode == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [
+        ("serve", "kindness", "--data", "/"),
+        ("serve", "honest"),
+        ("serve", "--data", "/", "--host", "192.0.2.1"),
         ("attack", "politeness", "--torrent", "TORRENT"),
         ("attack", "garbage"),
         ("attack", "garbage", "--torrent", "TORRENT", "--victim", "nowhere"),

@@ -11,7 +11,7 @@ import pytest
 
 from anabranch.bencode import encode
 from anabranch.model import Address
-from anabranch.net import HttpClient, NotResolved
+from anabranch.net import HttpClient, NotResolved, parse_url
 from anabranch.tracker import (
     AnnounceReply,
     AnnounceRequest,
@@ -24,7 +24,7 @@ from anabranch.tracker import (
     scrape,
 )
 from loops import Run
-from small_servers import HttpServer, UdpServer, http_reply
+from small_servers import HttpServer, ProxyServer, UdpServer, http_reply
 
 HASH, OTHER = b"h" * 20, b"o" * 20
 REQUEST = AnnounceRequest(HASH, b"-DE211s-dWygz4Kq-25R", port=42111, event=Event.STARTED)
@@ -33,19 +33,22 @@ V4_PEER, V6_PEER = Address("192.0.2.1", 6881), Address("2001:db8::1", 6881)
 SECRET = "0123456789abcdefs3cret"
 
 Ask = Callable[..., Awaitable[Any]]
+Resolve = Callable[[str, int], Awaitable[list[Address]]]
 
 
-async def asked(ask: Ask, url: str, what: object, *, bind: tuple[str, ...] = (), **given: Any) -> Any:
+async def asked(
+    ask: Ask, url: str, what: object, *, bind: tuple[str, ...] = (), trusted: bool = True, **given: Any
+) -> Any:
     """One question, with clients of its own."""
     http, udp = HttpClient("Test/1.0", bind=bind), UdpTrackers(bind)
     try:
-        return await ask(url, what, http=http, udp=udp, bind=bind, **given)
+        return await ask(url, what, http=http, udp=udp, bind=bind, trusted=trusted, **given)
     finally:
         udp.close()
         await http.close()
 
 
-def names(*hosts: str) -> Callable[[str, int], Awaitable[list[Address]]]:
+def names(*hosts: str) -> Resolve:
     async def resolve(host: str, port: int) -> list[Address]:
         if not hosts:
             raise NotResolved(host, "Name or service not known")
@@ -230,11 +233,12 @@ def test_a_url_that_cannot_be_asked_is_told_without_the_passkey(
 
 def test_nobody_is_asked_from_where_we_are_not_bound_nor_at_forbidden_addresses(run: Run[Any]) -> None:
     """A VPN's user would be seen; a cloud's keys would be given away."""
-    for hosts, bind in ((("::1",), ("127.0.0.1",)), (("169.254.169.254", "224.0.0.1", "::"), ())):
-        for scheme in ("http", "udp"):
-            fault = fault_of(run, f"{scheme}://a.example:80/announce", resolve=names(*hosts), bind=bind)
-            assert fault.kind is FaultKind.NETWORK
-            assert "no address that we may ask" in str(fault)
+    for scheme in ("http", "udp"):
+        url = f"{scheme}://a.example:80/announce"
+        fault = fault_of(run, url, resolve=names("::1"), bind=("127.0.0.1",))
+        assert (fault.kind, "no address that we may ask" in str(fault)) == (FaultKind.NETWORK, True)
+        fault = fault_of(run, url, resolve=names("169.254.169.254", "224.0.0.1", "::"))
+        assert (fault.kind, "no URL may lead to" in str(fault)) == (FaultKind.FORBIDDEN, True)
 
 
 def test_who_is_bound_asks_from_there(run: Run[Any]) -> None:
@@ -270,9 +274,9 @@ def test_who_stops_waiting_may(run: Run[Any]) -> None:
         for url in (f"{web.url}/silent/announce", silent.url):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
-                    await announce(url, REQUEST, http=http, udp=udp)
+                    await announce(url, REQUEST, http=http, udp=udp, trusted=True)
         for url in (f"{web.url}/announce", udp_tracker.url):
-            assert (await announce(url, REQUEST, http=http, udp=udp)).seeders == 2
+            assert (await announce(url, REQUEST, http=http, udp=udp, trusted=True)).seeders == 2
         udp.close()
         await http.close()
 
@@ -283,3 +287,136 @@ def test_who_stops_waiting_may(run: Run[Any]) -> None:
         UdpServer() as udp_tracker,
     ):
         run(work(web, silent, udp_tracker))
+
+
+@pytest.mark.parametrize(
+    ("target", "asked_for"),
+    [
+        ("/announce", True),
+        (f"/announce/{SECRET}?x=y", True),
+        ("/announce.php", True),
+        ("/", False),
+        (f"/{SECRET}/announce", False),
+        ("/cgi-bin/reboot?/announce", False),
+        ("/announce/../reboot", False),
+        ("/announce/%2e%2e/reboot", False),
+        ("/announce/..;/reboot", False),
+        ("/announce%2f..%5creboot", False),
+        ("/announce/%252e%252e/reboot", False),
+        ("//announce", False),
+    ],
+)
+def test_in_our_own_network_a_torrents_tracker_is_asked_under_announce_only(
+    run: Run[Any], target: str, asked_for: bool
+) -> None:
+    """Whoever makes a torrent must not open the router's pages through us; UDP opens none. What was typed is meant."""
+    with HttpServer(replying(complete=2)) as tracker:
+        url = f"{tracker.url}{target}"
+        if asked_for:
+            assert run(asked(announce, url, REQUEST, trusted=False)).seeders == 2
+        else:
+            fault = fault_of(run, url, trusted=False)
+            assert fault.kind is FaultKind.FORBIDDEN
+            assert str(fault) == (
+                f"{tracker.url}: its host may not be asked: 127.0.0.1 is this machine: of trackers only /announce is "
+                "asked there"
+            )
+            assert tracker.heads == []
+            assert run(asked(announce, url, REQUEST, trusted=True)).seeders == 2
+    with UdpServer() as datagrams:
+        assert run(asked(announce, f"{datagrams.url}{target}", REQUEST, trusted=False)).seeders == 2
+
+
+def test_in_our_own_network_a_torrents_tracker_is_scraped_under_scrape(run: Run[Any]) -> None:
+    """What BEP 48 makes of /announce."""
+    files = {HASH: {"complete": 1, "downloaded": 2, "incomplete": 3}}
+    with HttpServer(replying(files=files)) as tracker:
+        assert run(asked(scrape, f"{tracker.url}/announce", [HASH], trusted=False)) == {HASH: ScrapeReply(1, 2, 3)}
+        assert fault_of(run, f"{tracker.url}/x/announce", scrape, [HASH], trusted=False).kind is FaultKind.FORBIDDEN
+        assert len(tracker.heads) == 1
+
+
+def test_a_tracker_in_our_own_network_sends_us_to_no_other_page(run: Run[Any]) -> None:
+    """A redirect is judged as the URL itself was; one that stays under /announce is followed."""
+    replies = {
+        "/announce": http_reply(b"", "Location: /reboot?now", status="302 Found"),
+        "/announce/old": http_reply(b"", "Location: /announce/new", status="302 Found"),
+        "/announce/new": http_reply(encode({"complete": 2})),
+    }
+    with HttpServer(lambda target: replies[target.partition("?")[0]]) as tracker:
+        assert run(asked(announce, f"{tracker.url}/announce/old", REQUEST, trusted=False)).seeders == 2
+        fault = fault_of(run, f"{tracker.url}/announce", trusted=False)
+        assert (fault.kind, "only /announce" in str(fault)) == (FaultKind.FORBIDDEN, True)
+        assert [target.partition("?")[0] for target in tracker.targets] == [
+            "/announce/old",
+            "/announce/new",
+            "/announce",
+        ]
+
+
+def test_the_rule_for_our_own_network_can_be_switched_off(run: Run[Any]) -> None:
+    """For those whose private tracker is a neighbour; where a cloud keeps its keys stays shut."""
+
+    async def work(url: str) -> int | None:
+        http, udp = HttpClient("Test/1.0", mitigate=False), UdpTrackers()
+        try:
+            with pytest.raises(TrackerFault, match="no URL may lead to"):
+                await announce("http://169.254.169.254/announce", REQUEST, http=http, udp=udp)
+            return (await announce(url, REQUEST, http=http, udp=udp)).seeders
+        finally:
+            udp.close()
+            await http.close()
+
+    with HttpServer(replying(complete=2)) as tracker:
+        assert run(work(f"{tracker.url}/{SECRET}/announce")) == 2
+
+
+def test_of_a_trackers_addresses_those_are_asked_that_may_be(run: Run[Any]) -> None:
+    """A forbidden one does not spoil the others."""
+    with HttpServer(replying(complete=2)) as tracker:
+        mixed = names("169.254.169.254", "127.0.0.1", "fe80::1")
+        url = f"http://a.example:{tracker.port}/announce"
+        assert run(asked(announce, url, REQUEST, trusted=False, resolve=mixed)).seeders == 2
+
+
+def test_a_tracker_is_asked_through_the_proxy(run: Run[Any]) -> None:
+    """Which looks its name up: nobody hears of it but the proxy. UDP has no proxy."""
+
+    async def work(url: str, proxy: ProxyServer, datagrams: UdpServer, known: Resolve) -> list[int | None]:
+        http, udp = HttpClient("Test/1.0", proxy=parse_url(proxy.url, ("http",))), UdpTrackers()
+        try:
+            replies = [
+                await announce(url, REQUEST, http=http, udp=udp, resolve=names()),
+                await announce(datagrams.url, REQUEST, http=http, udp=udp, resolve=known),
+            ]
+            with pytest.raises(TrackerFault) as caught:
+                await announce(url.replace("a.example", "127.0.0.1"), REQUEST, http=http, udp=udp)
+            assert caught.value.kind is FaultKind.FORBIDDEN
+            return [reply.seeders for reply in replies]
+        finally:
+            udp.close()
+            await http.close()
+
+    with (
+        HttpServer(replying(complete=2)) as tracker,
+        UdpServer() as datagrams,
+        ProxyServer({"a.example": "127.0.0.1"}, login=f"me:{SECRET}") as proxy,
+    ):
+        assert run(work(f"http://a.example:{tracker.port}/{SECRET}", proxy, datagrams, names("127.0.0.1"))) == [2, 2]
+        assert len(proxy.heads) == len(tracker.heads) == 1
+    fault = fault_of_proxy(run, proxy)
+    assert (fault.kind, str(fault)) == (FaultKind.NETWORK, "http://a.example: the proxy: Connection refused")
+
+
+def fault_of_proxy(run: Run[Any], proxy: ProxyServer) -> TrackerFault:
+    async def work() -> None:
+        http, udp = HttpClient("Test/1.0", proxy=parse_url(proxy.url, ("http",))), UdpTrackers()
+        try:
+            await announce(f"http://a.example/{SECRET}", REQUEST, http=http, udp=udp)
+        finally:
+            udp.close()
+            await http.close()
+
+    with pytest.raises(TrackerFault) as caught:
+        run(work())
+    return caught.value

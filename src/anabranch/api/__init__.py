@@ -10,6 +10,7 @@ from anabranch.engine import (
     PieceStateRun,
     Signal,
     TorrentStats,
+    WebSeedStatus,
     events,
 )
 from anabranch.metainfo import Info, Magnet, Metainfo, MetainfoError, create
@@ -78,6 +79,7 @@ __all__ = [
     "TorrentError",
     "TorrentStats",
     "TorrentStorage",
+    "WebSeedStatus",
     "create",
     "events",
     "resolve",

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from anabranch.engine import Config
+from anabranch.engine import Config, tls_context
 from anabranch.metainfo import MAX_FILE, Magnet, Metainfo, MetainfoError, load, names_no_file
 from anabranch.model import InfoHash, InfoHashV2, InputRefused, Misused, TorrentError
 from anabranch.net import HttpClient
@@ -23,7 +23,8 @@ def resolve(source: Source, config: Config | None = None) -> Metainfo | Magnet:
 
     Args:
         source: What a torrent can be added by.
-        config: Whose: says who asks for a URL, and from which address. The defaults where none is given.
+        config: Whose: says who asks for a URL, from which address, through which proxy, and whom it believes. The
+            defaults where none is given.
 
     Raises:
         InputRefused: it is no torrent, or cannot be read.
@@ -58,8 +59,10 @@ def _fetched(url: str, config: Config) -> Metainfo:
         asyncio.get_running_loop()
         raise Misused("a URL is waited for: in a task, use await asyncio.to_thread(client.add, url)")
 
+    tls = tls_context(config.ca_file)
+
     async def get() -> tuple[int, bytes]:
-        client = HttpClient(config.identity.user_agent, bind=config.listen_host)
+        client = HttpClient(config.identity.user_agent, bind=config.listen_host, proxy=config.proxy, tls=tls)
         try:
             reply = await client.get(url, timeout=_PATIENCE, limit=MAX_FILE)
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from anabranch.engine import (
@@ -13,6 +13,8 @@ from anabranch.engine import (
     Signal,
     TorrentState,
     TorrentStats,
+    WebSeedStatus,
+    adding,
     allow_download,
     allow_upload,
     choose_files,
@@ -33,10 +35,14 @@ from anabranch.engine import (
     stats_of,
     want_check,
     want_when_known,
+    webseeding,
+    webseeds_of,
 )
 from anabranch.metainfo import Info, Magnet, Metainfo
 from anabranch.model import Address, InfoHash, InputRefused, Misused, Priority, all_pieces, canonical_host
+from anabranch.net import headers_for, parse_url
 from anabranch.streaming import Reader
+from anabranch.webseed import Source
 
 from .file import File, split_path
 from .piece import Piece
@@ -259,6 +265,45 @@ class Torrent:
         addresses = [_address(host, port) for host, port in peers]
         return self._core.add_peers(self._state, addresses, "user")
 
+    def add_webseeds(self, urls: Iterable[str], *, headers: Mapping[str, str] | None = None) -> None:
+        """Add HTTP servers that have its content (BEP 19). They are asked at once, and remembered with the torrent.
+
+        What you name may be in your own network, whatever it looks like. One that is there already has these headers
+        from now on. Of no use, as webseed_statuses() says then, is the URL of a single file for a torrent of several.
+
+        Args:
+            urls: Of a folder, ending in "/", in which the torrent lies; or of the torrent's only file. They may have a
+                login: https://USER:PASSWORD@HOST/.
+            headers: Sent with every request to them, and not where they redirect to another server.
+
+        Raises:
+            InputRefused: no http or https URL, or no header that can be sent; nothing has changed then.
+        """
+        if isinstance(urls, str):  # a sequence of its letters otherwise
+            raise InputRefused(f"web seeds are a list of URLs: [{urls[:60]!r}]")
+        sent = tuple((headers or {}).items())
+        sources = [Source(_web_url(url, dict(sent)), trusted=True, headers=sent) for url in urls]
+        if not sources:
+            return
+        with self._core.turn:
+            webseeding.add(self._core.engine, self._state, sources)
+            adding.remember(self._core.engine, self._state)
+
+    def remove_webseed(self, url: str) -> bool:
+        """Ask a web seed no more, and let go of what is being received from it. Says whether it was there.
+
+        One that the .torrent file or the link names is there again in the next run.
+        """
+        with self._core.turn:
+            there = webseeding.remove(self._core.engine, self._state, url)
+            if there:
+                adding.remember(self._core.engine, self._state)
+        return there
+
+    def webseed_statuses(self) -> list[WebSeedStatus]:
+        """How its web seeds are, in the order in which they became known; at most 200 ms old, as cached_stats()."""
+        return webseeds_of(self._core, self._state)
+
     # Its data.
 
     def reader(self) -> Reader:
@@ -385,6 +430,15 @@ class Torrent:
         for first in range(pieces.start, pieces.stop, 4096):
             with self._core.turn:
                 choose_pieces(self._core.engine, self._state, range(first, min(first + 4096, pieces.stop)), priority)
+
+
+def _web_url(text: str, headers: Mapping[str, str]) -> str:
+    try:
+        url = parse_url(text, ("http", "https"))
+    except (InputRefused, UnicodeError) as bad:  # a lone half of a surrogate pair is no text
+        raise InputRefused(f"not a web seed's URL: {bad}") from bad
+    headers_for(url, "", more=headers)  # refuses those that are ours to choose
+    return text
 
 
 def _address(host: str, port: int) -> Address:

@@ -53,7 +53,7 @@ def ask_for_peers(asking: Asking) -> int:
     )
 
     async def ask(http: HttpClient, udp: UdpTrackers) -> AnnounceReply:
-        return await announce(asking.tracker, request, http=http, udp=udp, bind=asking.bind)
+        return await announce(asking.tracker, request, http=http, udp=udp, bind=asking.bind, trusted=True)
 
     reply = _run(ask, asking.bind)
     print(json.dumps(announce_facts(reply)) if asking.json else "\n".join(announce_lines(reply)))
@@ -65,7 +65,7 @@ def ask_for_numbers(tracker: str, torrents: Sequence[str], bind: tuple[str, ...]
     info_hashes = [known_by(torrent)[0] for torrent in torrents]
 
     async def ask(http: HttpClient, udp: UdpTrackers) -> dict[bytes, ScrapeReply]:
-        return await scrape(tracker, info_hashes, http=http, udp=udp, bind=bind)
+        return await scrape(tracker, info_hashes, http=http, udp=udp, bind=bind, trusted=True)
 
     replies = _run(ask, bind)
     for info_hash in dict.fromkeys(info_hashes):

@@ -65,13 +65,14 @@ class Board:
 
 def table(rows: list[Row], most: int) -> Table:
     """The picture, in at most *most* lines and two more. Those that do something come first when not all fit."""
+    crowd = {row.torrent: f"{row.peers}p" + (f" {row.webseeds}w" if row.webseeds else "") for row in rows}
     grid = Table.grid(
         Column(ratio=1, no_wrap=True, overflow="ellipsis", min_width=13),
         Column(no_wrap=True, width=_BAR_WIDTH),
         Column(no_wrap=True, justify="right", width=4),
         Column(no_wrap=True, justify="right", width=13),
         Column(no_wrap=True, justify="right", width=13),
-        Column(no_wrap=True, justify="right", width=4),
+        Column(no_wrap=True, justify="right", width=min(max(4, *map(len, crowd.values())), 7) if crowd else 4),
         Column(no_wrap=True, width=9),
         padding=(0, 1, 0, 0),
         expand=True,
@@ -87,7 +88,7 @@ def table(rows: list[Row], most: int) -> Table:
             "" if row.stage == "learning" else words.percent(row.share, 1.0),
             _flow("down", row.rate_down),
             _flow("up", row.rate_up),
-            Text(f"{row.peers}p", "" if row.peers else "dim"),
+            Text(crowd[row.torrent], "" if row.peers or row.webseeds else "dim"),
             Text(row.state.removesuffix(" left"), colour),
         )
     if len(shown) < len(rows):

@@ -73,6 +73,7 @@ Examples:
   anabranch download 'magnet:?xt=urn:btih:...&tr=...' --encryption require
   anabranch download https://example.org/album.torrent --select '*.flac' --select cover.jpg
   anabranch download big.torrent --peer 192.0.2.7:42069 --limit-down 2M --seed
+  anabranch download big.torrent --webseed https://example.org/files/
 """
 )
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
@@ -85,6 +86,7 @@ Examples:
 @click.option("--seed", is_flag=True, help="Go on serving when all is complete.")
 @click.option("--incomplete-dir", metavar="DIR", help="Where files are until they are complete.")
 @click.option("--preallocate", is_flag=True, help="Take the whole room on the disk at the beginning.")
+@options.webseed_option
 @options.network_options
 def download(**given: Any) -> int:
     """Fetch what torrents hold.
@@ -145,13 +147,14 @@ Examples:
 @click.option("--hybrid", is_flag=True, help="For both in one; every file is padded to whole pieces.")
 @click.option("--tracker", metavar="URL", multiple=True, help="Announce URL, best first. May be repeated.")
 @click.option("--webseed", metavar="URL", multiple=True, help="HTTP server with the content. May be repeated.")
+@click.option("--httpseed", metavar="URL", multiple=True, help="Script that gives it by pieces (BEP 17), as above.")
 @click.option("--private", is_flag=True, help="Find peers by the trackers only.")
 @click.option("--comment", metavar="TEXT", default="", help="For people to read.")
 @click.option("--source", metavar="TEXT", default="", help="A mark that changes the info hash, as trackers want it.")
 @click.option("--name", metavar="NAME", help="What the torrent is called. Default: the name of PATH.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @options.log_options
-def create(v1: bool, v2: bool, hybrid: bool, tracker: tuple[str, ...], webseed: tuple[str, ...], **given: Any) -> int:
+def create(v1: bool, v2: bool, hybrid: bool, **given: Any) -> int:
     """Make a .torrent file of a file or folder.
 
     A file of that name is replaced, in one step, once everything is hashed.
@@ -159,7 +162,8 @@ def create(v1: bool, v2: bool, hybrid: bool, tracker: tuple[str, ...], webseed: 
     version = options.the_version(v1, v2, hybrid)
     from .making import Making, make
 
-    return make(Making(version=version, trackers=tracker, webseeds=webseed, **given))
+    lists = {f"{name}s": given.pop(name) for name in ("tracker", "webseed", "httpseed")}
+    return make(Making(version=version, **lists, **given))
 
 
 @commands.command()

@@ -27,6 +27,7 @@ class Making:
     piece_length: int | None
     trackers: Sequence[str]
     webseeds: Sequence[str]
+    httpseeds: Sequence[str]
     private: bool
     comment: str
     source: str
@@ -45,6 +46,7 @@ def make(making: Making) -> int:
                 piece_length=making.piece_length,
                 trackers=making.trackers,
                 webseeds=making.webseeds,
+                httpseeds=making.httpseeds,
                 private=making.private,
                 comment=making.comment,
                 source=making.source,

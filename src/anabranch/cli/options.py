@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import click
@@ -53,6 +53,24 @@ def _host_ports(ctx: click.Context, param: click.Parameter, values: tuple[str, .
         raise click.BadParameter(str(bad)) from bad
 
 
+def _url(*schemes: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback that takes URLs of these schemes, one or several, and leaves them as they are."""
+
+    def look(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        if value:
+            from anabranch.model import InputRefused
+            from anabranch.net import parse_url
+
+            for text in (value,) if isinstance(value, str) else value:
+                try:
+                    parse_url(text, schemes)
+                except (InputRefused, UnicodeError) as bad:  # names that are no text come from the shell as they are
+                    raise click.BadParameter(str(bad)) from bad
+        return value
+
+    return look
+
+
 def _addresses(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     if not values:
         return ()
@@ -89,6 +107,11 @@ class Wishes:
     cache_size: int | None = None
     incomplete_dir: str | None = None
     preallocate: bool = False
+    webseed: tuple[str, ...] = ()
+    no_webseeds: bool = False
+    http_proxy: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    allow_local_urls: bool = False
 
 
 def check_storage(wishes: Wishes) -> None:
@@ -191,6 +214,17 @@ def asking_options(command: F) -> F:
     )(command)
 
 
+def webseed_option(command: F) -> F:
+    """--webseed, of those that fetch."""
+    return click.option(
+        "--webseed",
+        metavar="URL",
+        multiple=True,
+        callback=_url("http", "https"),
+        help="HTTP server with the content of every SOURCE; a folder's URL ends in /. May be repeated.",
+    )(command)
+
+
 def network_options(command: F) -> F:
     """The options that download and seed share."""
     options: list[Callable[[F], F]] = [
@@ -242,8 +276,25 @@ def network_options(command: F) -> F:
             help="Refused: there is nothing but TCP.",
         ),
         click.option("--no-trackers", is_flag=True, help="Announce to no tracker."),
-        _off("webseeds", "web seeds"),
+        click.option("--no-webseeds", is_flag=True, help="Ask no web seed."),
         _off("portmap", "port mapping"),
+        click.option(
+            "--http-proxy",
+            metavar="URL",
+            callback=_url("http"),
+            help="http://[USER:PASSWORD@]HOST:PORT that web seeds and HTTP trackers are asked through.",
+        ),
+        click.option(
+            "--ca-file",
+            metavar="FILE",
+            type=click.Path(exists=True, dir_okay=False),
+            help="Certificates (PEM) to verify their servers by, beside the system's.",
+        ),
+        click.option(
+            "--allow-local-urls",
+            is_flag=True,
+            help="Ask what torrents and links name in this network, whatever its URL looks like.",
+        ),
         log_options,
     ]
     for option in reversed(options):

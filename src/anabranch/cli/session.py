@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 
 from anabranch.api import Client, Config, Magnet, Metainfo, Torrent, TorrentError, TorrentStats, events
 from anabranch.api import resolve as resolve_source
+from anabranch.metainfo import printable
 from anabranch.model import InfoHash
 from anabranch.net import ample_descriptors, resolve
 
@@ -35,6 +37,7 @@ HEARD = (
     events.Recovered,
     events.TrackerFailed,
     events.TrackerReplied,
+    events.WebSeedFailed,
 )
 _FROZEN_EVERY = 500  # torrents
 CLOSE_TIMEOUT = 2.5  # seconds; whoever presses Ctrl-C waits no longer than 3
@@ -107,6 +110,10 @@ def config_of(wishes: Wishes) -> Config:
         seed=wishes.seed,
         encryption=wishes.encryption,
         disable_trackers=wishes.no_trackers,
+        disable_webseeds=wishes.no_webseeds,
+        http_proxy=wishes.http_proxy,
+        ca_file=wishes.ca_file,
+        ssrf_mitigation=not wishes.allow_local_urls,
     )
 
 
@@ -140,7 +147,7 @@ class Session:
         self._feed = self.client.events(*HEARD)
         # A torrent of small files brings thousands at once, which must not push out anything else.
         self._files = self.client.events(events.FileCompleted) if wishes.json else None
-        self._trouble: set[str] = set()  # of trackers, each said once
+        self._trouble: set[str] = set()  # of trackers and web seeds, each said once
         self.watched: dict[InfoHash, Watched] = {}
 
     def add(self, source: Metainfo | Magnet, *, download: bool, check_first: bool) -> None:
@@ -162,6 +169,8 @@ class Session:
         after = Phase.TO_VERIFY if verify else Phase.TO_CHECK if check_first else Phase.READY
         watched = self.watched[torrent.info_hash] = Watched(torrent, Phase.TO_LEARN, verify, after)
         torrent.add_peers(self._peers)
+        if self._wishes.webseed:
+            torrent.add_webseeds(self._wishes.webseed)
         if len(self.watched) % _FROZEN_EVERY == 0:
             # What torrents are made of lives as long as this command: looking through it for garbage again and again
             # would stop everything for a tenth of a second with thousands. A library may not do that to its program.
@@ -295,16 +304,25 @@ class Session:
                 case events.TrackerFailed():
                     reason = event.reason.removeprefix(f"{event.tracker}: ")
                     self.view.tell("tracker_failed", event.torrent, tracker=event.tracker, reason=reason)
-                    line = f"tracker {event.tracker}: {reason}"
-                    if line not in self._trouble:
-                        self._trouble.add(line)
-                        self.view.remark(line)
+                    self._remark_once(f"tracker {event.tracker}: {reason}")
+                case events.WebSeedFailed():
+                    reason = event.reason.removeprefix(f"{event.webseed}: ")
+                    seconds = None if event.seconds == inf else round(event.seconds, 1)
+                    self.view.tell(
+                        "webseed_failed", event.torrent, webseed=event.webseed, reason=reason, seconds=seconds
+                    )
+                    self._remark_once(f"web seed {event.webseed}: {reason}")
                 case events.PeerBanned():
                     self.view.tell("banned", event.torrent, host=event.host, piece=event.piece)
         while self._files is not None and len(self._files):
             file = self._files.get(0.0)
             if isinstance(file, events.FileCompleted):
                 self.view.tell("file_complete", file.torrent, file=file.file, path=file.path)
+
+    def _remark_once(self, line: str) -> None:
+        if line not in self._trouble:
+            self._trouble.add(line)
+            self.view.remark(printable(line))
 
     def _row(self, watched: Watched, picture: TorrentStats) -> Row:
         total = picture.wanted
@@ -338,6 +356,8 @@ class Session:
             peers=picture.peers,
             seeds=picture.seeds,
             left=left,
+            webseeds=picture.webseeds,
+            rate_webseeds=picture.rate_webseeds,
         )
 
     def _state(self, watched: Watched, picture: TorrentStats, stage: str, left: float | None) -> str:
@@ -351,7 +371,7 @@ class Session:
             return "seeding" if self._wishes.seed else "complete"
         if left is not None:
             return f"{words.span(left)} left"
-        return "waiting" if picture.peers else "no peers"
+        return "waiting" if picture.peers or picture.webseeds else "no peers"
 
 
 def is_complete(watched: Watched) -> bool:

@@ -61,6 +61,7 @@ def facts(metainfo: Metainfo) -> dict[str, object]:
         "creation_date": metainfo.creation_date,
         "trackers": metainfo.trackers,
         "webseeds": metainfo.webseeds,
+        "httpseeds": metainfo.httpseeds,
         "nodes": metainfo.nodes,
         "similar": [str(info_hash) for info_hash in metainfo.similar],
         "collections": metainfo.collections,
@@ -101,6 +102,7 @@ def lines(metainfo: Metainfo) -> Iterator[str]:
     trackers = [f"{tier}. {url}" for tier, urls in enumerate(metainfo.trackers, 1) for url in urls]
     yield from _list("Trackers", trackers or ["none"])
     yield from _list("Web seeds", metainfo.webseeds)
+    yield from _list("HTTP seeds", metainfo.httpseeds)
     yield from _list("DHT nodes", [f"{host}:{port}" for host, port in metainfo.nodes])
     yield from _list("Similar to", list(map(str, metainfo.similar)))
     yield from _list("Collections", metainfo.collections)

@@ -34,6 +34,8 @@ class Row:
         rate_down, rate_up: Now.
         peers, seeds: Connected, and those of them that have everything.
         left: Seconds until it is complete at this rate, None where nobody can say.
+        webseeds: Web seeds that give something now.
+        rate_webseeds: What they give, as part of rate_down.
     """
 
     torrent: InfoHash
@@ -48,6 +50,8 @@ class Row:
     peers: int
     seeds: int
     left: float | None
+    webseeds: int = 0
+    rate_webseeds: float = 0.0
 
 
 class View(Protocol):
@@ -121,6 +125,8 @@ class JsonView:
                 rate_up=round(row.rate_up),
                 peers=row.peers,
                 seeds=row.seeds,
+                webseeds=row.webseeds,
+                rate_webseeds=round(row.rate_webseeds),
                 eta=None if row.left is None else round(row.left),
                 cpu=cpu,
             )
@@ -197,6 +203,8 @@ def sentence(row: Row) -> str:
         facts.append(f"up {words.rate(row.rate_up)}")
     if row.peers:
         facts.append(words.counted(row.peers, "peer"))
+    if row.webseeds:
+        facts.append(f"{words.counted(row.webseeds, 'web seed')} {words.rate(row.rate_webseeds)}")
     facts.append(row.state)
     return f"{row.name}: {', '.join(facts)}"
 
@@ -205,7 +213,9 @@ def summary(rows: list[Row]) -> str:
     """All torrents in a few words."""
     down, up = sum(row.rate_down for row in rows), sum(row.rate_up for row in rows)
     complete = sum(row.state in ("complete", "seeding") for row in rows)
+    webseeds = sum(row.webseeds for row in rows)
     return (
         f"{words.counted(len(rows), 'torrent')}, {complete} complete, down {words.rate(down)}, up {words.rate(up)}, "
         + words.counted(sum(row.peers for row in rows), "peer")
+        + (f", {words.counted(webseeds, 'web seed')}" if webseeds else "")
     )

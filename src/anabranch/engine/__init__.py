@@ -4,7 +4,7 @@ Used by the rooms above: Core puts it together, the functions are what readers a
 and pictures and events are what it gives out. The modules, and what Core is made of, are for testing's simulated swarm.
 """
 
-from . import adding, asking, dialing, events, membership, receiving, serving, ticking, wanting
+from . import adding, asking, dialing, events, membership, receiving, serving, ticking, wanting, webseeding
 from .announcing import Announce
 from .buffers import BufferPool
 from .candidates import Candidate
@@ -16,6 +16,7 @@ from .engine import Engine, Limits, Runner, Workshop
 from .events import Event
 from .extending import register_extension, send_extension, unregister_extension
 from .feed_io import Feed
+from .fetches import Fetch
 from .homes_io import CACHE_SIZE, Homes, kept_in
 from .learning import want_when_known
 from .metrics import metrics_mapping, metrics_text
@@ -37,12 +38,14 @@ from .reading import Availability, Place, read_found, stop_waiting, wait_for
 from .relocating import files_in, move, path_now, rename, rename_folder
 from .saving import resume_data
 from .signals_io import Signal
-from .snapshots import picture_of
+from .snapshots import picture_of, webseeds_of
 from .state import Peer, Policy, Sums, TorrentState
 from .stats import PeerStats, TorrentStats, bytes_completed, peer_stats, stats_of
 from .super_seeding import set_super_seeding
+from .tls_io import tls_context
 from .turn_io import LockDebug, Turn
 from .wanting import allow_download, allow_upload, choose_file, choose_files, choose_pieces, set_max_connections
+from .webseed_status import WebSeedStatus
 
 __all__ = [
     "CACHE_SIZE",
@@ -56,6 +59,7 @@ __all__ = [
     "Engine",
     "Event",
     "Feed",
+    "Fetch",
     "Homes",
     "Limits",
     "LockDebug",
@@ -73,6 +77,7 @@ __all__ = [
     "TorrentStats",
     "Turn",
     "Watcher",
+    "WebSeedStatus",
     "Workshop",
     "adding",
     "allow_download",
@@ -114,10 +119,13 @@ __all__ = [
     "stats_of",
     "stop_waiting",
     "ticking",
+    "tls_context",
     "unregister_extension",
     "wait_for",
     "want_check",
     "want_when_known",
     "wanting",
     "watch_pieces",
+    "webseeding",
+    "webseeds_of",
 ]

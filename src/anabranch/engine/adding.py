@@ -9,16 +9,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from anabranch.metainfo import Magnet, Metainfo, MetainfoError
-from anabranch.model import InfoHash, Priority, no_pieces
+from anabranch.model import InfoHash, InputRefused, Priority, no_pieces
 from anabranch.storage import Claim, ClientStorage, SavedTorrent, SessionKey, SessionStore, Whereabouts
+from anabranch.webseed import Kind, Source
 
-from . import announcing, events, exchanging, learning, resting
+from . import announcing, events, exchanging, learning, resting, webseeding
 from .engine import Engine
 from .opening import open_storage
 from .residence_io import Residence, remove_all
 from .signals_io import Signal
-from .stage import Learning, Live
+from .stage import Closing, Dropped, Learning, Live
 from .state import Checks, Disk, Holding, Policy, Signals, TorrentState
+
+MOST_WEBSEEDS = 100  # of a torrent or link: each costs a little, and lists of thousands are nobody's
 
 _PRIORITIES = tuple(Priority)
 
@@ -102,6 +105,8 @@ def make(
         exchange=known.exchange,
     )
     torrent.swarm.candidates.metrics = engine.metrics
+    for webseed in sources_of(source):
+        torrent.swarm.webseeds.sources.setdefault(webseed.url, webseed)
     if magnet is not None:
         torrent.stage = Learning(learning.fetch_for(magnet), magnet.select)
     elif exchanging.needed(torrent):
@@ -109,10 +114,18 @@ def make(
     return torrent
 
 
+def sources_of(source: Metainfo | Magnet) -> list[Source]:
+    """The web seeds that a torrent or link names."""
+    scripts = source.httpseeds if isinstance(source, Metainfo) else ()
+    folders = [Source(url) for url in source.webseeds[:MOST_WEBSEEDS]]
+    return folders + [Source(url, Kind.HTTP_SEEDS) for url in scripts[: MOST_WEBSEEDS - len(folders)]]
+
+
 def enrich(engine: Engine, torrent: TorrentState, source: Metainfo | Magnet) -> None:
     """Within a turn: a torrent that is here was added again: what the source knows beyond us is of use, in this run."""
     if isinstance(source, Metainfo):
         learning.take_metainfo(engine, torrent, source)
+    webseeding.add(engine, torrent, sources_of(source))
     tiers = source.trackers if isinstance(source, Metainfo) else [(url,) for url in source.trackers]
     torrent.metainfo = announcing.with_trackers(torrent.metainfo, tiers)
     if torrent.swarm.trackers or isinstance(torrent.stage, Learning | Live):
@@ -134,6 +147,10 @@ def take_over(torrent: TorrentState, saved: SavedTorrent, sessions: SessionStore
     torrent.totals.before = saved.downloaded, saved.uploaded
     torrent.totals.added = saved.added
     torrent.disk.partial = saved.partial
+    for webseed in saved.webseeds:
+        with suppress(ValueError, InputRefused):  # of a kind, or with headers, that this version does not have
+            source = Source(webseed.url, Kind(webseed.kind), trusted=True, headers=webseed.headers)
+            torrent.swarm.webseeds.sources[source.url] = source
     if not torrent.pieces.learned:
         torrent.worth.when_known = any(saved.priorities)
     elif body.startswith(b"magnet:"):
@@ -153,7 +170,8 @@ def prefer(torrent: TorrentState, priorities: Sequence[Priority]) -> None:
 def remember(engine: Engine, torrent: TorrentState) -> None:
     """Within a turn: what is new of the torrent is saved soon, with that of others."""
     torrent.disk.dirty = True
-    engine.due.unsaved[torrent] = None
+    if not isinstance(torrent.stage, Closing | Dropped):
+        engine.due.unsaved[torrent] = None
 
 
 def register(engine: Engine, torrent: TorrentState, claim: Claim | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -34,12 +35,16 @@ class Announcer:
     Args:
         engine: The engine.
         bind: Our own addresses to speak from; empty for any.
+        tls: How HTTPS trackers are verified; None for the system's certificates.
     """
 
-    def __init__(self, engine: Engine, bind: Sequence[str]) -> None:
+    def __init__(self, engine: Engine, bind: Sequence[str], tls: ssl.SSLContext | None = None) -> None:
+        config = engine.config
         self._engine = engine
         self._bind = bind
-        self._http = HttpClient(engine.config.identity.user_agent, bind=bind)
+        self._http = HttpClient(
+            config.identity.user_agent, bind=bind, proxy=config.proxy, tls=tls, mitigate=config.ssrf_mitigation
+        )
         self._udp = UdpTrackers(bind)
         self._group: asyncio.TaskGroup | None = None  # while run() runs
         self._end = asyncio.Event()

@@ -17,6 +17,7 @@ from anabranch.wire import ExpectedRun
 
 from .buffers import Buffer
 from .choosing import fitting, pieces_for
+from .claiming import give_way
 from .engine import Engine
 from .fast import best_for
 from .stage import Live
@@ -98,6 +99,11 @@ def ask(engine: Engine, peer: Peer, now: float) -> None:
         if room <= 0 or short or before - room < most:
             break
     if room > 0 and not choking and _NEARLY_IDLE * talk.outstanding <= size:
+        if not short and torrent.swarm.webseeds.fetches and give_way(engine, peer, room, now):
+            for piece in pieces_for(torrent, peer, room):
+                room, short = _ask_piece(engine, peer, piece, room, now)
+                if room <= 0 or short:
+                    break
         if short:
             room = _ask_begun(engine, peer, room, now)
         elif not _spreading(torrent) and not anything_free(torrent):

@@ -11,9 +11,9 @@ from dataclasses import replace
 from anabranch.model import Closed, TorrentError
 from anabranch.storage import Removing, TorrentStorage
 
-from . import announcing, doubting, events, orders, relocating
+from . import announcing, claiming, doubting, events, orders, relocating
 from .engine import Engine
-from .finishing import release, spill
+from .finishing import spill
 from .membership import leave
 from .piece_states import tell_watchers
 from .recording import record_group
@@ -21,6 +21,7 @@ from .residence_io import Residence, remove_all
 from .saving import key_of, picture
 from .stage import Closing, Dropped, Moving, Opening, follow
 from .state import TorrentState
+from .unfinished import release
 
 
 def begin(engine: Engine, torrent: TorrentState, *, forget: bool, erase: bool = False) -> None:
@@ -46,6 +47,7 @@ def begin(engine: Engine, torrent: TorrentState, *, forget: bool, erase: bool = 
     engine.due.unsaved.pop(torrent, None)
     engine.due.lively.leave(torrent)
     announcing.stop(engine, torrent)
+    claiming.stop(engine, torrent, "closed")
     ended = Closed("the torrent was dropped")
     relocating.give_up(engine, torrent, ended)
     for signal in (torrent.signals.got_info, torrent.signals.complete, torrent.signals.checked):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anabranch.model import InputRefused
-from anabranch.net import Identity
+from anabranch.net import Identity, Url, parse_url
 from anabranch.storage import ClientStorage
 
 from .encryption import Encryption
@@ -51,6 +51,14 @@ class Config:
         drop_mutually_complete_peers: Leave peers that have everything once we have, too.
         torrent_peers_high_water: Candidates that a torrent keeps.
         disable_trackers: Announce to nobody.
+        disable_webseeds: Ask no web seed for content.
+        http_proxy: `http://[USER:PASSWORD@]HOST:PORT` through which web seeds, HTTP trackers and the URLs of .torrent
+            files are asked; it looks up their names. None for none: what the environment says is not heard.
+        ca_file: Certificates in PEM that those servers are verified by, beside the system's; read by Client().
+        ssrf_mitigation: What a torrent, a link or a server's redirect names is not asked in our own network where that
+            could do harm: web seeds there have no query string and are not redirected to from outside, HTTP trackers
+            have a path that begins with "/announce". What the user names is not held to that; nobody may name
+            link-local addresses. Without it the rest is asked, too.
         always_want_connections: Dial although a torrent has no use for peers.
         debug: Count what happens inside (`Client.metrics()`), and check the request order by samples.
         encryption: "off", "allow" (dial in clear first), "prefer" (obfuscated first) or "require" (RC4 or nothing).
@@ -59,7 +67,8 @@ class Config:
 
     Raises:
         InputRefused: a peer id of another length, no such encryption or storage, no capacity, one where there can be
-            none, a place for what is incomplete where nothing is stored in files, or one address where several are due.
+            none, a place for what is incomplete where nothing is stored in files, one address where several are due, or
+            no proxy's URL.
     """
 
     data_dir: str | Path = "."
@@ -92,6 +101,10 @@ class Config:
     drop_mutually_complete_peers: bool = True
     torrent_peers_high_water: int = 500
     disable_trackers: bool = False
+    disable_webseeds: bool = False
+    http_proxy: str | None = field(default=None, repr=False)
+    ca_file: str | Path | None = None
+    ssrf_mitigation: bool = True
     always_want_connections: bool = False
     debug: bool = False
     encryption: str = Encryption.PREFER
@@ -115,6 +128,17 @@ class Config:
             raise InputRefused(f"a storage has room for at least a byte, not {self.storage_capacity}")
         if self.storage_capacity is not None and self.storage not in LIMITED:
             raise InputRefused(f"storage_capacity is for {' and '.join(LIMITED)}")
+        _ = self.proxy
+
+    @property
+    def proxy(self) -> Url | None:
+        """What `http_proxy` says. Raises InputRefused, which a Config that was made does not."""
+        if self.http_proxy is None:
+            return None
+        try:
+            return parse_url(self.http_proxy, ("http",))
+        except (InputRefused, UnicodeError) as bad:
+            raise InputRefused(f"http_proxy is http://HOST:PORT: {bad}") from bad
 
     @property
     def encrypts(self) -> Encryption:

@@ -44,6 +44,7 @@ from .network_io import NetworkThread
 from .privacy import discovery_allowed
 from .residence_io import Residence
 from .state import Policy, TorrentState
+from .tls_io import tls_context
 from .watch_io import make_turn
 from .workers_io import Workers
 
@@ -79,12 +80,13 @@ class Core:
         self.turn = make_turn()
         sessions = _open_sessions(config)
         try:
+            tls = tls_context(config.ca_file)
             listeners = _listeners(config)
         except InputRefused:
             if sessions is not None:
                 sessions.close()
             raise
-        self.network = NetworkThread(listeners, config.listen_host)
+        self.network = NetworkThread(listeners, config.listen_host, tls)
         answer = self.network.answer
         cores = os.cpu_count() or 2
         self._disk = Workers(max(2, min(cores, 8)), "anabranch-disk", answer)

@@ -19,6 +19,7 @@ from .buffers import BufferPool
 from .config import Config
 from .directory import Directory
 from .events import Event
+from .fetches import Fetch, Web
 from .handlers import Extensions
 from .hashing import READ_BURST, READ_RATE
 from .metrics import Metrics
@@ -65,8 +66,20 @@ class Network(Protocol):
     def run(self, action: Callable[..., None], *args: object) -> None:
         """The same, at once. Network thread, outside of turns."""
 
+    def flush_touched(self) -> None:
+        """Send what turns have queued. Network thread, outside of turns."""
+
     def look_for_peers(self) -> None:
         """Candidates, room for them or trackers to ask came up: do so when the limits allow. Any thread may call."""
+
+    def plan(self) -> None:
+        """Decide soon what web seeds are asked for. Any thread may call."""
+
+    def fetch(self, fetch: Fetch) -> None:
+        """Begin to read from a web seed, unless that was cut off meanwhile. Any thread may call."""
+
+    def cut(self, fetch: Fetch) -> None:
+        """Read no more of it. Any thread may call; cutting twice, or what was not begun, does nothing."""
 
     def announce(self, last: Announce) -> None:
         """Tell a tracker that a torrent leaves. Any thread may call."""
@@ -154,6 +167,7 @@ class Due:
     closing: set[TorrentState] = field(default_factory=set)
     leaving: Directory = field(default_factory=Directory)  # the same, by name
     announces: Agenda[Tiers] = field(default_factory=Agenda)
+    web: Web = field(default_factory=Web)
 
 
 @dataclass(slots=True, eq=False)

@@ -159,3 +159,19 @@ class TrackerFailed(Event):
 
     tracker: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebSeedFailed(Event):
+    """A web seed is not asked for a while, or failed in another way than before. Not each time that it is tried again.
+
+    Args:
+        webseed: Its scheme and host: the rest of a URL may be secret. `Torrent.webseed_statuses()` has all of it.
+        reason: What was wrong.
+        seconds: How long it is not asked: 60 when it gave something wrong, as long as it wishes when it has too much to
+            do, infinity where it is of no use, 0 where it is tried again at once.
+    """
+
+    webseed: str
+    reason: str
+    seconds: float = 0.0

@@ -316,6 +316,7 @@ def _complete(engine: Engine, torrent: TorrentState, exchange: HashExchange) -> 
             before.info.raw,
             trackers=before.trackers,
             webseeds=before.webseeds,
+            httpseeds=before.httpseeds,
             comment=before.comment,
             created_by=before.created_by,
             creation_date=before.creation_date,

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from anabranch.model import StorageFailed, TorrentError
 
-from . import announcing, events
+from . import announcing, claiming, events
 from .asking import take_back_all
 from .engine import Engine, Work
 from .stage import Closing, Dropped, Failed, Moving, follow
@@ -132,6 +132,7 @@ def fail_for_good(engine: Engine, torrent: TorrentState, error: TorrentError) ->
 
 def stop(engine: Engine, torrent: TorrentState) -> None:
     """Ask and serve no more. Readers look what has become of the torrent."""
+    claiming.stop(engine, torrent, "stopped")
     for peer in torrent.swarm.peers.values():
         take_back_all(engine, peer)
     choke_everybody(engine, torrent)

@@ -157,7 +157,9 @@ def learn(engine: Engine, torrent: TorrentState, raw: bytes) -> None:
     before, data_path, draw = torrent.metainfo, torrent.data_path, engine.draw
 
     def job() -> Learned:
-        metainfo = Metainfo.parse(compose(raw, trackers=before.trackers, webseeds=before.webseeds))
+        metainfo = Metainfo.parse(
+            compose(raw, trackers=before.trackers, webseeds=before.webseeds, httpseeds=before.httpseeds)
+        )
         if metainfo.info.raw != raw:
             raise MetainfoError("what has the torrent's hash is more than an info dictionary")
         return read(metainfo, data_path, draw)

@@ -3,7 +3,7 @@
 Source: the counters of a fork of the Go engine that serves a fleet. They are there only where Config.debug is on: call
 sites read `if (metrics := engine.metrics) is not None: metrics.add(COUNTER, label)`, and nothing else is paid. Labels
 are handed in as they lie and worded when somebody asks. Left out: counters of parts that are not there (uTP, DHT, peer
-exchange, hole punching, web seeds), and what stats() tells anyhow.
+exchange, hole punching), and what stats() tells anyhow.
 """
 
 from __future__ import annotations
@@ -127,6 +127,18 @@ HASHED = Counter(
 EXTENSIONS_DROPPED = Counter(
     "extension_messages_dropped_total", "Messages for a handler of the user's that were dropped.", "reason"
 )
+
+# Web seeds: from the plan to the end of a request, then what else is of interest.
+WEBSEED_PLANS = Counter("webseed_plans_total", "Times it was worked out what web seeds are asked for.", "reason")
+WEBSEED_PLANNED = Counter("webseed_requests_planned_total", "Requests of web seeds that got a slot.")
+WEBSEED_STARTED = Counter("webseed_requests_started_total", "Those of them that were begun.")
+WEBSEED_ANSWERS = Counter("webseed_answers_total", "Answers of web seeds; a request may have several.", "status")
+WEBSEED_FINISHED = Counter("webseed_requests_finished_total", "Requests of web seeds that came to their end.")
+WEBSEED_CANCELLED = Counter("webseed_requests_cancelled_total", "Those that we ended, begun or not.", "reason")
+WEBSEED_FAILED = Counter("webseed_requests_failed_total", "Those that failed.", "kind")
+WEBSEED_BYTES = Counter("webseed_bytes_received_total", "Bytes of content from web seeds.")
+WEBSEED_WASTED = Counter("webseed_bytes_wasted_total", "Those of them that we had already, or left out.")
+WEBSEED_CONVICTED = Counter("webseed_convictions_total", "Times a web seed was suspended for what it gave.", "reason")
 
 CATALOGUE: tuple[Counter, ...] = tuple(made for made in list(globals().values()) if isinstance(made, Counter))
 

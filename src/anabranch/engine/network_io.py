@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -18,16 +19,18 @@ from contextlib import suppress
 from anabranch.model import Address
 from anabranch.net import dial
 
-from . import asking, closing, dialing, membership, saving, ticking
+from . import asking, closing, dialing, membership, planning, saving, ticking
 from .announcer_io import Announcer
 from .announcing import Announce
 from .dialing import Dial
 from .engine import Engine
 from .entrance_io import Entrance
+from .fetches import Fetch
 from .handshaking import Handshaking, Secret
 from .link_io import PLAIN_SIZE, SocketLink
 from .ourselves import Ourselves
 from .state import TorrentState
+from .webseeds_io import WebSeedReader
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,8 @@ class NetworkThread:
 
     Args:
         listeners: Sockets that listen; closed with the thread.
+        bind: Our own addresses to speak from; empty for any.
+        tls: How HTTPS servers are verified; None for the system's certificates.
         make_loop: Makes the loop.
     """
 
@@ -63,12 +68,14 @@ class NetworkThread:
         self,
         listeners: list[socket.socket],
         bind: tuple[str, ...] = (),
+        tls: ssl.SSLContext | None = None,
         make_loop: Callable[[], asyncio.AbstractEventLoop] = new_loop,
     ) -> None:
         self.plain = memoryview(bytearray(PLAIN_SIZE))
         self.loop = make_loop()
         self.clock = time.monotonic
         self._bind = bind
+        self._tls = tls
         self._links: set[SocketLink] = set()
         self._entrance = Entrance(listeners, self._links)
         self.port = self.addresses[0].port if self.addresses else None
@@ -84,7 +91,8 @@ class NetworkThread:
     def start(self, engine: Engine) -> None:
         """Begin to serve."""
         self.engine = engine
-        self._announcer = Announcer(engine, self._bind)
+        self._announcer = Announcer(engine, self._bind, self._tls)
+        self._webseeds = WebSeedReader(engine, self._bind, self._tls)
         engine.turn.slices_run_by(self.answer)
         ready = threading.Event()
         self.loop.call_soon(ready.set)
@@ -128,6 +136,18 @@ class NetworkThread:
     def announce(self, last: Announce) -> None:
         """See Network."""
         self.call(self._announcer.tell, last)
+
+    def plan(self) -> None:
+        """See Network."""
+        self.post(planning.run, self.engine)
+
+    def fetch(self, fetch: Fetch) -> None:
+        """See Network."""
+        self.call(self._webseeds.fetch, fetch)
+
+    def cut(self, fetch: Fetch) -> None:
+        """See Network."""
+        self.call(self._webseeds.cut, fetch)
 
     def finish_announces(self, timeout: float) -> None:
         """Wait until the trackers know what they should, or have had their time."""
@@ -211,7 +231,7 @@ class NetworkThread:
         self.engine.turn.network_thread_is(self._ident)
         self._entrance.open(self, self._greet)
         self.loop.call_later(TICK, self._tick)
-        announces = asyncio.run_coroutine_threadsafe(self._announcer.run(), self.loop)
+        tasks = [asyncio.run_coroutine_threadsafe(one.run(), self.loop) for one in (self._announcer, self._webseeds)]
         try:
             self.loop.run_forever()
         finally:
@@ -219,7 +239,9 @@ class NetworkThread:
                 link.close("the client was closed")
             self._entrance.close()
             self._announcer.close()
-            self.loop.run_until_complete(asyncio.wrap_future(announces, loop=self.loop))
+            self._webseeds.close()
+            for task in tasks:
+                self.loop.run_until_complete(asyncio.wrap_future(task, loop=self.loop))
             self.loop.close()
             self._ident = 0
             self.engine.turn.network_thread_is(0)

@@ -2,8 +2,8 @@
 
 Three facts decide (the truth table of the completion store): whether the state is known, whether the piece is complete,
 and what it is worth. A piece is in the request order exactly while it is known, incomplete, wanted, not being hashed or
-written, and some block of it was not asked for yet. Where torrents share a limited space (orders.py), all pieces are in
-the order, and which may be asked for is known beside it.
+written, not kept for a web seed, and some block of it was not asked for yet. Where torrents share a limited space
+(orders.py), all pieces are in the order, and which may be asked for is known beside it.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class PieceTable:
         self._wanted_length: int | None = None
         self.begun: dict[int, PieceProgress] = {}
         self.busy: set[int] = set()  # being hashed or written
+        self._lent: bitarray | None = None
         self.complete_count = 0
         self.missing_wanted = 0
         self.learned = learned  # False: how many pieces there are is not known yet
@@ -121,8 +122,36 @@ class PieceTable:
         """Whether any block of the piece may be asked for now."""
         if self.complete[piece] or not self.worth[piece] or not self.known[piece] or piece in self.busy:
             return False
+        if self._lent is not None and self._lent[piece]:
+            return False
         progress = self.begun.get(piece)
         return progress is None or progress.has_free
+
+    @property
+    def lent(self) -> bitarray:
+        """The pieces not begun that are kept for a web seed: nobody else is asked for them."""
+        if self._lent is None:
+            self._lent = no_pieces(self.geometry.piece_count)
+        return self._lent
+
+    def lend(self, pieces: range, lent: bool) -> None:
+        """Keep neighbouring pieces for a web seed, or give them back."""
+        if pieces:
+            self.lent[pieces.start : pieces.stop] = lent
+            for piece in pieces if self.ordering.kept else ():
+                self.refresh(piece)
+
+    def free(self) -> bitarray:
+        """The pieces of which something may be asked for. O(pieces) at memory's speed, and O(pieces under way)."""
+        free = self.known & ~self.complete & self.wanted()
+        if self._lent is not None:
+            free &= ~self._lent
+        for piece in self.busy:
+            free[piece] = False
+        for piece, progress in self.begun.items():
+            if not progress.has_free:
+                free[piece] = False
+        return free
 
     def refresh(self, piece: int) -> None:
         """Bring the request order up to date after a change of the piece, and tell who watches."""
@@ -227,6 +256,8 @@ class PieceTable:
         """Whether a peer with these pieces has any that is wanted and missing. O(pieces / 64)."""
         askable = self.askable
         if askable is not None and (askable & has).any():
+            return True
+        if self._lent is not None and (self._lent & has).any():
             return True
         under_way = chain(self.begun, self.busy)
         return any(has[piece] and self.worth[piece] and not self.complete[piece] for piece in under_way)

@@ -42,8 +42,7 @@ from . import availability, exchanging, extending, fast, learning, metadata, que
 from .asking import Aside, ask, ask_idle, buffer_for, give_back, may_ask, show_interest
 from .engine import Engine
 from .events import PeerIntroduced
-from .finishing import finish, write_stretch
-from .piece_states import tell_watchers
+from .gaining import cancel_copies, gained
 from .state import Peer
 
 _MOST_WASTE = 2 * 1024 * 1024  # bytes nobody asked for that a peer may send, beyond what was of use
@@ -83,8 +82,6 @@ def _blocks(engine: Engine, peer: Peer, event: BlocksLanded, now: float) -> None
     if progress is None:
         _waste(peer, event.length)
         return
-    copies = progress.copies
-    copied = bool(copies) and any(block in copies for block in range(run.first, run.first + run.blocks))
     if isinstance(event.token, Aside):
         if progress.got[run.first] or not _move_in(engine, peer, event, event.token, run):
             progress.give_back(run)
@@ -96,28 +93,14 @@ def _blocks(engine: Engine, peer: Peer, event: BlocksLanded, now: float) -> None
         torrent.pieces.refresh(event.piece)
         _waste(peer, event.length)
         return
-    fresh = progress.gain(run, peer, now)
-    if fresh != [run]:
-        useful = sum(part.blocks for part in fresh) * BLOCK_SIZE
-        _waste(peer, max(event.length - useful, 0))
-    if not fresh:
-        return
-    if progress.missing >= progress.blocks - run.blocks:  # the first of the piece
-        tell_watchers(torrent)
-    flow.last_block = now
-    flow.snubbed = False
-    peer.profile.advice.refusals = 0
-    torrent.totals.downloaded += event.length
-    if copied:
-        _cancel_copies(engine, peer, event)
-        for block in range(run.first, run.first + run.blocks):
-            copies.pop(block, None)
-    for waiting in torrent.signals.of_piece.get(event.piece, ()):  # responsive readers look at every block
-        engine.turn.outbox("signal", waiting, waiting.set)
-    if progress.missing == 0:
-        finish(engine, torrent, progress)
-    elif torrent.holding.stretch_size < torrent.pieces.geometry.piece_length:
-        write_stretch(engine, torrent, progress, run)
+    before = progress.missing
+    wasted = gained(engine, torrent, progress, run, event.length, peer, now)
+    if wasted:
+        _waste(peer, wasted)
+    if progress.missing != before:
+        flow.last_block = now
+        flow.snubbed = False
+        peer.profile.advice.refusals = 0
 
 
 def _move_in(engine: Engine, peer: Peer, event: BlocksLanded, aside: Aside, run: Run) -> bool:
@@ -128,17 +111,9 @@ def _move_in(engine: Engine, peer: Peer, event: BlocksLanded, aside: Aside, run:
     if buffer is None:
         engine.due.starved.add(peer)  # it may go on with copies that nobody can keep: somebody has to make room
         return False
-    _cancel_copies(engine, peer, event)
+    cancel_copies(engine, peer.torrent, peer, event.piece, event.begin, event.length)
     buffer.blocks[place][: event.length] = aside.view
     return True
-
-
-def _cancel_copies(engine: Engine, peer: Peer, event: BlocksLanded) -> None:
-    """The block is here: whoever else was asked for it need not send it, and may not land where it now is."""
-    for other in peer.torrent.swarm.peers.values():
-        if other is not peer and other.talk.outstanding:
-            other.talk.cancel(event.piece, event.begin, event.length)
-            engine.due.touched.add(other)
 
 
 def _waste(peer: Peer, length: int) -> None:

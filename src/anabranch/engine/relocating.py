@@ -17,7 +17,7 @@ from anabranch.metainfo import Info
 from anabranch.model import Closed, InputRefused, Misused, StorageFailed, TorrentError, no_pieces
 from anabranch.storage import Bulk, Claim, Completion, Selects, TorrentStorage, renamed, session_key
 
-from . import events, failing, resting
+from . import claiming, events, failing, resting
 from .asking import take_back_all
 from .checking import advance, queue_check
 from .engine import Engine, Runner
@@ -179,6 +179,7 @@ def _begin(engine: Engine, torrent: TorrentState) -> None:
     torrent.stage = follow(before, Moving(before.error if isinstance(before, Failed) else None))
     engine.due.lively.add(torrent)
     engine.tell(events.StageChanged(torrent.info_hash, "moving"))
+    claiming.stop(engine, torrent, "stopped")
     for peer in torrent.swarm.peers.values():
         take_back_all(engine, peer)
     choke_everybody(engine, torrent)

@@ -38,7 +38,13 @@ def rest(engine: Engine, torrent: TorrentState) -> None:
     sessions, disk, metainfo = engine.workshop.sessions, torrent.disk, torrent.metainfo
     if sessions is None or not metainfo.body.here or disk.rest.stored is not metainfo.body:
         return
-    busy = torrent.swarm.peers or torrent.swarm.dialing or disk.checks.left or torrent.pieces.busy
+    busy = (
+        torrent.swarm.peers
+        or torrent.swarm.dialing
+        or torrent.swarm.webseeds.fetches
+        or disk.checks.left
+        or torrent.pieces.busy
+    )
     if busy or disk.storage is None or not isinstance(torrent.stage, Live):
         return
     disk.rest.stored = kept = kept_by(sessions, SessionKey(torrent.info_hash, torrent.data_path), metainfo.info)

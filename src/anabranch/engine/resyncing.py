@@ -22,11 +22,11 @@ from .checking import MOST_WORDS, queue_check
 from .engine import Engine, Runner
 from .failing import attempt
 from .filing import piece_changed
-from .finishing import release
 from .jobs import read_through
 from .recording import not_complete, record
 from .stage import Closing, Dropped, Live, Opening
 from .state import TorrentState
+from .unfinished import release
 
 
 class GivenUp:

@@ -13,7 +13,7 @@ from bitarray import bitarray
 
 from anabranch.bencode import BencodeError, Value, decode, encode
 from anabranch.model import InputRefused, Priority, bitfield_from
-from anabranch.storage import SavedTorrent, SessionKey
+from anabranch.storage import SavedTorrent, SavedWebSeed, SessionKey
 
 from . import resting
 from .adding import prefer
@@ -42,6 +42,11 @@ def picture(torrent: TorrentState, *, stopped: bool) -> SavedTorrent:
         downloaded=torrent.totals.downloaded,
         added=torrent.totals.added,
         partial=partial_pieces(torrent) if stopped else _kept_pieces(torrent),
+        webseeds=tuple(
+            SavedWebSeed(source.url, str(source.kind), source.headers)
+            for source in torrent.swarm.webseeds.sources.values()
+            if source.trusted
+        ),
     )
 
 

@@ -6,11 +6,18 @@ time), without its flaw that everybody waits while the engine is stuck.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from .engine import Engine, Runner
-from .state import TorrentState
+from .state import Snapshot, TorrentState
 from .stats import TorrentStats, stats_of
+from .webseed_status import WebSeedStatus
+from .webseeding import statuses
 
 FRESH = 0.2  # seconds
+
+T = TypeVar("T")
 
 
 def picture_of(runner: Runner, torrent: TorrentState) -> TorrentStats:
@@ -19,35 +26,51 @@ def picture_of(runner: Runner, torrent: TorrentState) -> TorrentStats:
     If it is not, the old ones are given, and one refresh is queued for the network thread. Only the very first picture
     of a torrent waits for the turn. However many ask at a time, one of them computes.
     """
-    engine = runner.engine
-    last = torrent.snapshot.stats
-    if last is not None and engine.clock() - last.at < FRESH:
+    return _latest(runner, torrent.snapshot, stats_of, torrent)
+
+
+def webseeds_of(runner: Runner, torrent: TorrentState) -> list[WebSeedStatus]:
+    """The torrent's web seeds, on the same terms."""
+    told: list[WebSeedStatus] = _latest(runner, torrent.swarm.webseeds.snapshot, statuses, torrent)
+    return list(told)  # what they do with it is nothing to the next who asks
+
+
+def _latest(
+    runner: Runner, snapshot: Snapshot[T], make: Callable[[Engine, TorrentState], T], torrent: TorrentState
+) -> T:
+    engine, at, last = runner.engine, snapshot.at, snapshot.picture  # in this order: they change in the other
+    if last is not None and engine.clock() - at < FRESH:
         return last
     if runner.turn.held_by_me:
-        return _refresh(engine, torrent)
+        return _refresh(engine, snapshot, make, torrent)
     if last is None:
         with runner.turn:
-            return _refresh(engine, torrent)
-    if torrent.snapshot.due:
+            return _refresh(engine, snapshot, make, torrent)
+    if snapshot.due:
         return last
     with runner.turn.if_free() as taken:
         if taken:
-            return _refresh(engine, torrent)
-    if not torrent.snapshot.due:
-        torrent.snapshot.due = True
-        engine.network.post(_refresh_later, engine, torrent)
+            return _refresh(engine, snapshot, make, torrent)
+    if not snapshot.due:
+        snapshot.due = True
+        engine.network.post(_refresh_later, engine, snapshot, make, torrent)
     return last
 
 
-def _refresh_later(engine: Engine, torrent: TorrentState) -> None:
-    torrent.snapshot.due = False
-    _refresh(engine, torrent)
+def _refresh_later(
+    engine: Engine, snapshot: Snapshot[T], make: Callable[[Engine, TorrentState], T], torrent: TorrentState
+) -> None:
+    snapshot.due = False
+    _refresh(engine, snapshot, make, torrent)
 
 
-def _refresh(engine: Engine, torrent: TorrentState) -> TorrentStats:
+def _refresh(
+    engine: Engine, snapshot: Snapshot[T], make: Callable[[Engine, TorrentState], T], torrent: TorrentState
+) -> T:
     """Within a turn: the picture, unless somebody was here between our look and our turn."""
-    last = torrent.snapshot.stats
-    if last is not None and engine.clock() - last.at < FRESH:
+    last, now = snapshot.picture, engine.clock()
+    if last is not None and now - snapshot.at < FRESH:
         return last
-    picture = torrent.snapshot.stats = stats_of(engine, torrent)
+    snapshot.picture = picture = make(engine, torrent)
+    snapshot.at = now
     return picture

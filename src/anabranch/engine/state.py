@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from weakref import ref
 
 from bitarray import bitarray
@@ -34,8 +34,14 @@ from .signals_io import Signal
 from .stage import Closing, Dropped, Opening, Stage
 
 if TYPE_CHECKING:
+    from anabranch.webseed import Source, WebSeed
+
     from .announcing import Tiers
+    from .fetches import Fetch
     from .stats import TorrentStats
+    from .webseed_status import WebSeedStatus
+
+T = TypeVar("T")
 
 
 class Link(Protocol):
@@ -183,6 +189,35 @@ class Suggestions:
 
 
 @dataclass(slots=True)
+class Snapshot(Generic[T]):
+    """The last picture of something that was given out."""
+
+    picture: T | None = None
+    at: float = 0.0  # when it was made
+    due: bool = False  # a new one is on its way
+
+
+class WebSeeds(dict[str, "WebSeed"]):
+    """The web seeds of a torrent that is open, by URL.
+
+    Attributes:
+        sources: All that are known of, by URL: what the torrent, links and the user say.
+        snapshot: What was told of them last.
+        fetches: What they are being asked for.
+        downloaded: Bytes from them that were of use, in this run.
+    """
+
+    __slots__ = ("downloaded", "fetches", "snapshot", "sources")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: dict[str, Source] = {}
+        self.snapshot: Snapshot[list[WebSeedStatus]] = Snapshot()
+        self.fetches: dict[Fetch, None] = {}
+        self.downloaded = 0
+
+
+@dataclass(slots=True)
 class Swarm:
     """Who a torrent speaks to, and could speak to."""
 
@@ -200,6 +235,7 @@ class Swarm:
     given: dict[str, dict[int, int]] = field(default_factory=dict)  # address -> see Serving.allowed
     knocks: Knocks = field(default_factory=Knocks)
     lends: bool = True  # blocks are sent from mapped pages, where the storage has them
+    webseeds: WebSeeds = field(default_factory=WebSeeds)
 
 
 @dataclass(slots=True)
@@ -341,14 +377,6 @@ class Signals:
     missing_of_file: dict[int, int] = field(default_factory=dict)  # file -> none of its pieces before this is missing
 
 
-@dataclass(slots=True)
-class Snapshot:
-    """The last picture of a torrent that was given out."""
-
-    stats: TorrentStats | None = None
-    due: bool = False  # a new one is on its way
-
-
 @dataclass(slots=True, eq=False)
 class TorrentState:
     """One torrent."""
@@ -366,7 +394,7 @@ class TorrentState:
     policy: Policy = field(default_factory=Policy)
     totals: Totals = field(default_factory=Totals)
     evidence: Evidence = field(default_factory=Evidence)
-    snapshot: Snapshot = field(default_factory=Snapshot)
+    snapshot: Snapshot[TorrentStats] = field(default_factory=Snapshot)
     exchange: HashExchange | None = None  # of a torrent that has a v2 side
 
     @property

@@ -65,7 +65,7 @@ class TorrentStats(NamedTuple):
         check_left: Pieces that wait to be hashed, at start or because the user wished it.
         downloaded, uploaded: Block bytes, over all runs.
         wasted, corrupt: Block bytes received in vain, and of pieces with a wrong hash.
-        rate_down, rate_up: Block bytes per second.
+        rate_down, rate_up: Block bytes per second; down also what web seeds give.
         peers, seeds: Connected peers, and those of them that have everything.
         half_open: Dials under way.
         candidates: Addresses known.
@@ -74,6 +74,8 @@ class TorrentStats(NamedTuple):
         total_peers: Everybody: connected, being dialed, pending.
         hashed: Bytes hashed, in this run.
         moved: Bytes of files that have gone where they are moving to; 0 while they are not.
+        webseeds: Web seeds that give something now.
+        rate_webseeds: What they give, in bytes per second.
     """
 
     info_hash: InfoHash
@@ -103,6 +105,8 @@ class TorrentStats(NamedTuple):
     total_peers: int
     hashed: int
     moved: int
+    webseeds: int
+    rate_webseeds: float
 
     @property
     def complete(self) -> bool:
@@ -120,6 +124,7 @@ def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
     for peer in peers:
         down += peer.flow.down.rate(now)
         up += peer.flow.up.rate(now)
+    given = [rate for seed in swarm.webseeds.values() if (rate := seed.down.rate(now))]
     pending = max(len(swarm.candidates) - swarm.dialing - sum([peer.candidate is not None for peer in peers]), 0)
     failed = stage if isinstance(stage, Failed) else None
     return TorrentStats(
@@ -139,7 +144,7 @@ def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
         uploaded=totals.uploaded,
         wasted=totals.wasted,
         corrupt=totals.corrupt,
-        rate_down=down,
+        rate_down=down + sum(given),
         rate_up=up,
         peers=len(peers),
         seeds=sum([peer.has_all for peer in peers]) if peers else 0,
@@ -150,6 +155,8 @@ def stats_of(engine: Engine, torrent: TorrentState) -> TorrentStats:
         total_peers=pending + swarm.dialing + len(peers),
         hashed=totals.hashed,
         moved=torrent.disk.home.moved if isinstance(stage, Moving) and isinstance(torrent.disk.home, Residence) else 0,
+        webseeds=len(given),
+        rate_webseeds=sum(given, 0.0),
     )
 
 

@@ -12,6 +12,7 @@ from . import (
     keeping,
     learning,
     orders,
+    planning,
     recording,
     relocating,
     resting,
@@ -23,8 +24,10 @@ from . import (
 )
 from .asking import ask, ask_idle, show_interest, take_back, take_back_all
 from .checking import advance
+from .claiming import plan_soon
 from .engine import Engine
-from .finishing import feed_starved, give_up, spill
+from .finishing import give_up, spill
+from .judging import feed_starved
 from .membership import of_no_use
 from .stage import Checking, Dropped, Failed, Learning, Live, Moving
 from .state import Peer, TorrentState
@@ -57,6 +60,8 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
     resting_pieces = hopeless.look(engine, torrent, now)
     orders.look(engine, torrent)
     resyncing.forget_begun(engine, torrent)
+    if swarm.webseeds and torrent.pieces.missing_wanted and torrent not in engine.due.web.torrents:
+        plan_soon(engine, torrent, "missing")
     if engine.config.debug:
         consistency.look(engine, torrent)
     if swarm.peers:
@@ -75,7 +80,13 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
         engine.due.lively.add(torrent)
     if not swarm.peers:
         resting.rest(engine, torrent)
-    busy = disk.unrecorded or torrent.holding.buffers or resting_pieces or keeping.due(engine, torrent)
+    busy = (
+        swarm.webseeds.fetches
+        or disk.unrecorded
+        or torrent.holding.buffers
+        or resting_pieces
+        or keeping.due(engine, torrent)
+    )
     quiet = not swarm.peers and not len(swarm.candidates) and not busy
     if quiet and isinstance(torrent.stage, Live):
         engine.due.lively.leave(torrent)
@@ -85,6 +96,7 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
 def tick_client(engine: Engine) -> None:
     """Look after what all torrents share."""
     feed_starved(engine)
+    planning.look(engine, engine.clock())
     if not engine.pool.lent:
         engine.pool.trim()
 
@@ -124,7 +136,7 @@ def _set_to_work(engine: Engine, peer: Peer, now: float) -> None:
 
 def _write_out_idle(engine: Engine, torrent: TorrentState, now: float) -> None:
     """Begun pieces that nobody adds to give their memory back; in need also those that somebody is slow to add to."""
-    need = len(engine.due.starved)
+    need = len(engine.due.starved) + len(engine.due.web.thirsty)
     if isinstance(torrent.stage, Failed | Moving):
         for piece in {piece for piece, _ in torrent.holding.buffers if need and piece in torrent.pieces.begun}:
             give_up(engine, torrent, torrent.pieces.begun[piece])

@@ -12,6 +12,7 @@ from operator import index
 from anabranch.model import Priority
 from anabranch.storage import Selects
 
+from . import claiming
 from .asking import ask_everybody, show_interest, take_back_all
 from .engine import Engine
 from .failing import attempt
@@ -99,6 +100,9 @@ def allow_download(engine: Engine, torrent: TorrentState, allowed: bool) -> None
         if allowed:
             ask_everybody(engine, torrent, engine.clock())
 
+    if not allowed:
+        claiming.cut_all(engine, engine.due.web.requests.drop(torrent.info_hash, "not allowed"))
+    claiming.plan_soon(engine, torrent, "download allowed")
     engine.turn.outbox("download allowed", torrent, engine.network.post, apply)
     engine.turn.outbox("dial", engine, engine.network.look_for_peers)
 
@@ -142,6 +146,7 @@ def tell_storage(engine: Engine, torrent: TorrentState) -> None:
             tell_storage(engine, torrent)
         else:
             ask_everybody(engine, torrent, engine.clock())
+            claiming.plan_soon(engine, torrent, "wanted")
 
     def again() -> None:
         tell_storage(engine, torrent)
@@ -194,6 +199,7 @@ def _wake(engine: Engine, torrent: TorrentState) -> None:
         look_complete(engine, torrent)
         ask_everybody(engine, torrent, engine.clock())
 
+    claiming.plan_soon(engine, torrent, "wanted")
     engine.turn.outbox("wanted", torrent, engine.network.post, look)
     engine.turn.outbox("dial", engine, engine.network.look_for_peers)
 

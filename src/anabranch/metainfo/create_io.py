@@ -31,6 +31,7 @@ def create(
     piece_length: int | None = None,
     trackers: Sequence[str] = (),
     webseeds: Sequence[str] = (),
+    httpseeds: Sequence[str] = (),
     private: bool = False,
     comment: str = "",
     source: str = "",
@@ -48,6 +49,7 @@ def create(
         piece_length: In bytes, a power of two from 16 KiB to 256 MiB; chosen by the length of the content when None.
         trackers: Announce URLs, best first: each makes a tier of its own (BEP 12).
         webseeds: URLs of HTTP servers that have the content (BEP 19).
+        httpseeds: URLs of scripts that give it piece by piece (BEP 17).
         private: Ask for peers from these trackers only (BEP 27).
         comment: For people.
         source: A mark that gives the torrent an info hash of its own on a tracker.
@@ -90,6 +92,7 @@ def create(
         created_by=created_by,
         creation_date=creation_date,
         layers=None if version == "v1" else layers,
+        httpseeds=httpseeds,
     )
 
 

@@ -1,7 +1,8 @@
 """A .torrent file: the info dictionary, and how to find peers for it.
 
-Source: BEP 3, with BEP 5 (nodes), BEP 12 (announce-list), BEP 19 (url-list), BEP 38 (similar, collections), BEP 52
-(piece layers). Only the info dictionary and piece layers must be right; what else is broken is left out with a warning.
+Source: BEP 3, with BEP 5 (nodes), BEP 12 (announce-list), BEP 17 (httpseeds), BEP 19 (url-list), BEP 38 (similar,
+collections), BEP 52 (piece layers). Only the info dictionary and piece layers must be right; what else is broken is
+left out with a warning.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Metainfo:
             Peers have those that are missing (see PieceLayers).
         similar: Torrents that are likely to have files in common with this one.
         collections: Marks of the sets of torrents that this one belongs to, for the same.
+        httpseeds: URLs of scripts that give the content piece by piece (BEP 17).
     """
 
     info: Info
@@ -54,6 +56,7 @@ class Metainfo:
     layers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False, compare=False)
     similar: tuple[InfoHash, ...] = ()
     collections: tuple[str, ...] = ()
+    httpseeds: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, data: bytes) -> Metainfo:
@@ -79,16 +82,17 @@ class Metainfo:
         return cls(
             info=info,
             trackers=_trackers(table, warnings),
-            webseeds=_webseeds(table, warnings),
+            webseeds=_web_seeds(table, b"url-list", warnings),
             nodes=_nodes(table, warnings),
             comment=text_or_empty(table, b"comment"),
             created_by=text_or_empty(table, b"created by"),
             creation_date=_creation_date(table, warnings),
-            warnings=tuple(dict.fromkeys(warnings)),
             body=body,
             layers=_layers(table, info, warnings),
             similar=_similar([*_listed(inside, b"similar"), *_listed(table, b"similar")]),
             collections=_collections([*_listed(inside, b"collections"), *_listed(table, b"collections")]),
+            httpseeds=_web_seeds(table, b"httpseeds", warnings),
+            warnings=tuple(dict.fromkeys(warnings)),  # the last: what is read above adds to them
         )
 
     @property
@@ -116,6 +120,7 @@ def compose(
     created_by: str = "",
     creation_date: int | None = None,
     layers: Mapping[bytes, bytes] | None = None,
+    httpseeds: Sequence[str] = (),
 ) -> bytes:
     """Write a .torrent file around a bencoded info dictionary, which stays as it is.
 
@@ -127,6 +132,7 @@ def compose(
         created_by: Left out when empty.
         creation_date: Seconds since 1970; left out when None.
         layers: The piece layers of a v2 side (BEP 52), as in Metainfo; left out when None.
+        httpseeds: As in Metainfo.
 
     Raises:
         BencodeError: a text that UTF-8 cannot say.
@@ -143,6 +149,8 @@ def compose(
         before["created by"] = created_by
     if creation_date is not None:
         before["creation date"] = creation_date
+    if httpseeds:
+        before["httpseeds"] = list(httpseeds)
     behind: dict[str, object] = {}
     if layers is not None:
         behind["piece layers"] = dict(layers)
@@ -166,8 +174,8 @@ def _trackers(table: Table, warnings: list[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(tiers)
 
 
-def _webseeds(table: Table, warnings: list[str]) -> tuple[str, ...]:
-    listed = table.get(b"url-list", [])
+def _web_seeds(table: Table, key: bytes, warnings: list[str]) -> tuple[str, ...]:
+    listed = table.get(key, [])
     return _urls(listed if isinstance(listed, list) else [listed], "web seed", set(), warnings)
 
 

@@ -2,8 +2,9 @@
 
 aiohttp carries the bytes. Names, addresses and redirects are our own affair: where a name leads is decided once for a
 request, so that what was checked is what is connected to. A server in the Internet cannot send us on into our own
-network. aiohttp takes 0.2 s to import: that happens at the first request, in a thread. Not here: replies without a
-status line, proxies.
+network. aiohttp takes 0.2 s to import: that happens at the first request, in a thread. Through a proxy it is the proxy
+who knows names: what may be asked is then judged by hosts that tell their address themselves. Not here: replies without
+a status line, proxies of another kind than HTTP.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import zlib
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -24,7 +27,7 @@ from anabranch.model import Address, InputRefused
 from .resolve_io import resolve_soon
 from .sources import source_for
 from .troubles import NetworkFailed, Trouble
-from .urls import Url, is_forbidden, is_public, parse_url, redirected
+from .urls import Url, Use, address_in, is_public, parse_url, redirected, why_not_asked
 
 if TYPE_CHECKING:
     import aiohttp
@@ -36,6 +39,7 @@ _CONNECT_PATIENCE = 5.0  # seconds for one address while there are others
 _ANY_ZLIB = zlib.MAX_WBITS | 32  # gzip or zlib, by the data's own head
 
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
+_Judge = Callable[[Address], str]  # why it is not asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class HttpReply:
         headers: Names in lower case; of those that come twice, the first.
         body: Decoded.
         url: Who answered, after redirects.
-        address: Where that is.
+        address: Where that is; None where only the proxy knows.
     """
 
     status: int
@@ -56,7 +60,7 @@ class HttpReply:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     url: Url
-    address: Address
+    address: Address | None
 
 
 class HttpClient:
@@ -65,8 +69,10 @@ class HttpClient:
     Args:
         user_agent: What we call ourselves.
         bind: Our own IP addresses to speak from, none for the system's choice; a family without one is not spoken.
+        proxy: Who carries every request (RFC 9110, 7.7 and 9.3.6), an http URL; it is never passed by.
         tls: How servers are verified; None for the system's certificates.
-        resolve: Who knows names.
+        resolve: Who knows names; with a proxy, its own only.
+        mitigate: Hold URLs that nobody trusts to why_not_asked(); what is_forbidden() is so without this, too.
     """
 
     def __init__(
@@ -74,14 +80,28 @@ class HttpClient:
         user_agent: str,
         *,
         bind: Sequence[str] = (),
+        proxy: Url | None = None,
         tls: ssl.SSLContext | None = None,
         resolve: Resolve = resolve_soon,
+        mitigate: bool = True,
     ) -> None:
         self._user_agent = user_agent
         self._bind = bind
+        self._proxy = proxy
         self._tls = tls
         self._resolve = resolve
+        self._mitigate = mitigate
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by "is IPv6"
+
+    @property
+    def proxied(self) -> bool:
+        """Whether a proxy looks names up: what is known here of their addresses is of no use."""
+        return self._proxy is not None
+
+    @property
+    def mitigates(self) -> bool:
+        """Whether URLs that nobody trusts are held to why_not_asked()."""
+        return self._mitigate
 
     async def get(
         self,
@@ -91,6 +111,8 @@ class HttpClient:
         limit: int,
         headers: Mapping[str, str] | None = None,
         to: Sequence[Address] = (),
+        use: Use = Use.METADATA,
+        trusted: bool = True,
     ) -> HttpReply:
         """Ask for what *url* names. A status that tells of an error is an answer too.
 
@@ -100,6 +122,8 @@ class HttpClient:
             limit: Most bytes of body, as they come and decoded.
             headers: More of them, also sent where a redirect stays with the server.
             to: Addresses of the URL's host, where they are known already.
+            use: What the URL is for.
+            trusted: Whether the user named it: see why_not_asked().
 
         Raises:
             InputRefused: not such a URL.
@@ -109,7 +133,7 @@ class HttpClient:
         here = parse_url(url, ("http", "https")) if isinstance(url, str) else url
         try:
             async with asyncio.timeout(timeout):
-                return await self._follow(here, dict(headers or {}), limit, list(to))
+                return await self._follow(here, dict(headers or {}), limit, list(to), use, trusted)
         except TimeoutError as late:
             raise NetworkFailed(Trouble.TIMEOUT, f"no answer within {round(timeout, 2):g} s") from late
 
@@ -119,29 +143,48 @@ class HttpClient:
         for session in sessions.values():
             await session.close()
 
-    async def _follow(self, here: Url, headers: dict[str, str], limit: int, to: list[Address]) -> HttpReply:
-        was_public = False
+    async def _follow(
+        self, here: Url, headers: dict[str, str], limit: int, to: list[Address], use: Use, trusted: bool
+    ) -> HttpReply:
+        from_outside = False
         families: set[bool] = {address.is_v6 for address in to} or {False, True}
         for _ in range(MAX_REDIRECTS + 1):
-            addresses = to or await self._resolve(here.host, here.port)
-            usable = [one for one in addresses if one.is_v6 in families and not is_forbidden(one)]
-            if was_public:
-                usable = [one for one in usable if is_public(one)]
-            if not usable:
-                raise NetworkFailed(Trouble.CONNECTION, f"{here.host} has no address that may be asked")
-            reply = await self._ask_any(here, usable[:_MOST_ADDRESSES], headers, limit)
+            judge = partial(
+                why_not_asked, here, use=use, from_outside=from_outside, trusted=trusted or not self._mitigate
+            )
+            reply = await self._ask_any(here, await self._hosts(here, to, families, judge), headers, limit)
             location = reply.headers.get("location")
             if reply.status not in _MOVED or location is None:
                 return reply
-            was_public = was_public or is_public(reply.address)
+            address = reply.address or address_in(here)
+            from_outside = self._mitigate and (from_outside or address is None or is_public(address))
             try:
                 there = redirected(here, location)
             except InputRefused as refusal:
                 raise NetworkFailed(Trouble.REDIRECT, f"redirected, but not followed: {refusal}") from refusal
             if str(there) != str(here):
                 headers, to = {}, []
+            trusted = trusted and there.host == here.host
             here = there
         raise NetworkFailed(Trouble.REDIRECT, f"more than {MAX_REDIRECTS} redirects")
+
+    async def _hosts(self, url: Url, to: list[Address], families: set[bool], judge: _Judge) -> list[Address]:
+        """Where to connect for a URL: to its host, or the proxy's."""
+        if self._proxy is not None:
+            address = address_in(url)
+            if address is not None and (why := judge(address)):
+                raise NetworkFailed(Trouble.FORBIDDEN, why)
+            return (await self._resolve(self._proxy.host, self._proxy.port))[:_MOST_ADDRESSES]
+        found = [one for one in to or await self._resolve(url.host, url.port) if one.is_v6 in families]
+        reasons = [judge(one) for one in found]
+        usable = [one for one, why in zip(found, reasons, strict=True) if not why]
+        if not usable:
+            raise (
+                NetworkFailed(Trouble.FORBIDDEN, reasons[0])
+                if reasons
+                else NetworkFailed(Trouble.CONNECTION, f"{url.host} has no address of a family that is spoken here")
+            )
+        return usable[:_MOST_ADDRESSES]
 
     async def _ask_any(self, url: Url, addresses: list[Address], headers: dict[str, str], limit: int) -> HttpReply:
         """Ask the first address that can be connected to."""
@@ -155,29 +198,38 @@ class HttpClient:
     async def _ask(
         self, url: Url, address: Address, headers: dict[str, str], limit: int, patience: float | None
     ) -> HttpReply:
-        session = await self._session(address.is_v6)
+        session, proxy = await self._session(address.is_v6), self._proxy
         import aiohttp
         from yarl import URL
 
-        sent = {"Host": url.authority, "User-Agent": self._user_agent, "Accept-Encoding": "gzip", **headers}
+        agent = {"User-Agent": self._user_agent}
+        sent = {"Host": url.authority, **agent, "Accept-Encoding": "gzip", **headers}
         if url.login:
-            sent["Authorization"] = "Basic " + b64encode(url.login.encode()).decode()
+            sent["Authorization"] = _basic(url)
+        if proxy is not None and proxy.login:
+            (sent if url.scheme == "http" else agent)["Proxy-Authorization"] = _basic(proxy)
         try:
             async with session.get(
-                URL(url.at(address), encoded=True),
+                URL(url.at(address) if proxy is None else url.whole, encoded=True),
                 headers=sent,
+                proxy=None if proxy is None else URL(f"http://{address}"),
+                proxy_headers=None if proxy is None else agent,
                 allow_redirects=False,
                 server_hostname=url.host if url.scheme == "https" else None,
                 ssl=self._tls if self._tls is not None else True,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=patience),
             ) as response:
+                if proxy is not None and response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+                    raise _refused_by_proxy(response.status)
                 answered: dict[str, str] = {}
                 for name, value in response.headers.items():
                     answered.setdefault(name.lower(), value)
                 body = _Body(limit, answered.get("content-encoding", ""))
                 async for received in response.content.iter_any():
                     body.take(received)
-                return HttpReply(response.status, response.reason or "", answered, body.whole(), url, address)
+                return HttpReply(
+                    response.status, response.reason or "", answered, body.whole(), url, None if proxy else address
+                )
         except (aiohttp.ClientError, OSError, ValueError) as failure:
             raise _in_words(failure) from failure
 
@@ -201,6 +253,11 @@ class HttpClient:
                 timeout=aiohttp.ClientTimeout(total=None),
             )
         return self._sessions[v6]
+
+
+def _basic(url: Url) -> str:
+    """The URL's login, as HTTP has it (RFC 7617)."""
+    return "Basic " + b64encode(url.login.encode()).decode()
 
 
 class _NotConnected(NetworkFailed):
@@ -254,6 +311,8 @@ def _in_words(failure: Exception) -> NetworkFailed:
             inner = failure.os_error if isinstance(failure, aiohttp.ClientSSLError) else failure
             reason = getattr(inner, "reason", None) or inner.strerror or "handshake failed"
             return NetworkFailed(Trouble.TLS, f"no secure connection: {reason}")
+        case aiohttp.ClientProxyConnectionError():
+            return _NotConnected(Trouble.CONNECTION, f"the proxy: {_system_words(failure.os_error)}")
         case aiohttp.ClientConnectorError():
             return _NotConnected(Trouble.CONNECTION, _system_words(failure.os_error))
         case aiohttp.ConnectionTimeoutError():
@@ -262,12 +321,20 @@ def _in_words(failure: Exception) -> NetworkFailed:
             return NetworkFailed(Trouble.CONNECTION, "the server hung up without an answer")
         case aiohttp.ClientPayloadError():
             return NetworkFailed(Trouble.PROTOCOL, "the reply ends too early")
+        case aiohttp.ClientHttpProxyError():
+            return _refused_by_proxy(failure.status)
         case aiohttp.ClientResponseError():
             return NetworkFailed(Trouble.PROTOCOL, "the reply is not HTTP")
         case OSError():
             return NetworkFailed(Trouble.CONNECTION, _system_words(failure))
         case _:
             return NetworkFailed(Trouble.PROTOCOL, f"the request failed: {type(failure).__name__}")
+
+
+def _refused_by_proxy(status: int) -> NetworkFailed:
+    """In HTTP's words, not in its own, which may repeat a login."""
+    words = HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else ""
+    return NetworkFailed(Trouble.CONNECTION, f"the proxy answered {status} {words}".rstrip())
 
 
 def _system_words(error: OSError) -> str:

@@ -16,6 +16,7 @@ class Trouble(StrEnum):
     PROTOCOL = "protocol"  # what came is not what was agreed on
     SIZE = "size"  # more came than we take
     REDIRECT = "redirect"  # sent on to where we do not go
+    FORBIDDEN = "forbidden"  # where it leads, such a URL is not asked
 
 
 class NetworkFailed(TorrentError):

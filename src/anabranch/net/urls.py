@@ -1,7 +1,9 @@
-"""URLs as trackers and web seeds have them: taken apart without changing a byte, and told without their secrets.
+"""URLs as trackers and web seeds have them: taken apart unchanged, told without their secrets, and judged.
 
 Source: RFC 3986, as far as needed. Path and query hold passkeys, which servers compare byte by byte: what other
 libraries call normal form (%2f as /, %AA for %aa) would make another key of them.
+Whoever makes a torrent writes URLs that we then ask from inside the user's network, where doors are open that the maker
+does not reach (server-side request forgery): what such a URL may lead to is the rule of libtorrent 2.1.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from enum import Enum, auto
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import quote, unquote_to_bytes, urljoin
 
 from anabranch.model import Address, InputRefused, canonical_host
@@ -17,8 +20,13 @@ from anabranch.model import Address, InputRefused, canonical_host
 MAX_URL = 8 * 1024  # bytes; servers refuse longer ones
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _SHAPE = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE | re.ASCII | re.DOTALL)
+_NUMBER = re.compile(r"0x[0-9a-f]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9}", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))  # stays as it is; all else is percent-encoded
+_TRANSLATED = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address behind a translator, in the last four bytes
+_GLOBAL = IPv6Network("2000::/3")  # RFC 4291, 2.4: all that is given out; the rest is local, translated, or to come
+_CLOUD_KEYS = frozenset({"100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254"})  # besides 169.254.*
+_NO_SECRETS = frozenset({"/announce", "/announce.php", "/scrape"})  # whole targets of trackers that know everybody
 _LIKE_A_KEY = re.compile(r"(?=[^/?&=;]*[0-9])[^/?&=;]{8,}|[^/?&=;]{16,}")
 
 
@@ -102,21 +110,98 @@ def redirected(url: Url, location: str) -> Url:
     return following
 
 
+class Use(Enum):
+    """What a URL is for: it decides what may be asked inside somebody's own network."""
+
+    TRACKER = auto()
+    WEB_SEED = auto()
+    METADATA = auto()  # a torrent file, a list, a feed
+
+
+def why_not_asked(url: Url, address: Address, use: Use, *, from_outside: bool = False, trusted: bool = False) -> str:
+    """Why a URL may not lead to this address, in words; empty where it may.
+
+    An address in the Internet may be asked for anything. In the user's own machine or network, a tracker is asked
+    under /announce and /scrape only, a web seed only by a URL without a query: no page that does something for
+    whoever opens it looks like that. Some addresses are for nobody: see is_forbidden().
+
+    Args:
+        url: As it was named, before we added anything to its query.
+        address: Of its host.
+        use: What for.
+        from_outside: A server in the Internet sent us there.
+        trusted: The user named the URL, or switched these rules off; is no excuse for what comes from outside.
+    """
+    if is_forbidden(address):
+        return f"{address.host} is an address that no URL may lead to"
+    if is_public(address):
+        return ""
+    where = f"{address.host} is {'this machine' if _meant(address).is_loopback else 'in a private network'}"
+    if from_outside:
+        return f"{where}, and a server outside sent us there"
+    if trusted:
+        return ""
+    if use is Use.TRACKER:
+        return "" if _is_of_a_tracker(url.target) else f"{where}: of trackers only /announce is asked there"
+    return f"{where}: no URL with a query is asked there" if "?" in url.target else ""
+
+
+def address_in(url: Url) -> Address | None:
+    """The address that the URL's host is itself, whoever looks names up; None where it is a name."""
+    host = url.host.rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, 6.3
+        return Address("127.0.0.1", url.port)
+    try:
+        return Address(canonical_host(host), url.port)
+    except ValueError:
+        number = _as_number(host)
+    return None if number is None else Address(str(IPv4Address(number)), url.port)
+
+
+def _as_number(host: str) -> int | None:
+    """An IPv4 address as systems read it besides its four decimals: 2130706433, 0x7f.1, 0177.0.0.1; None for others."""
+    parts = host.split(".")
+    if len(parts) > 4 or not all(map(_NUMBER.fullmatch, parts)):
+        return None
+    *heads, last = [int(part, 16 if part[:2] == "0x" else 8 if part[0] == "0" else 10) for part in parts]
+    if any(head > 255 for head in heads) or last >= 1 << 8 * (5 - len(parts)):
+        return None
+    return sum(head << 8 * (3 - place) for place, head in enumerate(heads)) + last
+
+
 def is_forbidden(address: Address) -> bool:
-    """Whether no URL may lead there: link-local (where clouds keep their secrets), multicast, unspecified."""
-    ip = ip_address(address.host)
-    return ip.is_link_local or ip.is_multicast or ip.is_unspecified
+    """Whether no URL may lead there: link-local and where else clouds keep their secrets, multicast, unspecified."""
+    ip = _meant(address)
+    nobody = ip.is_link_local or ip.is_multicast or ip.is_unspecified or str(ip) in _CLOUD_KEYS
+    return nobody or ip == IPv4Address("255.255.255.255") or (ip.version == 4 and ip.packed[0] == 0)
 
 
 def is_public(address: Address) -> bool:
     """Whether the address is in the Internet, not in somebody's own network or machine."""
-    return ip_address(address.host).is_global
+    ip = _meant(address)
+    return ip.is_global and (ip.version == 4 or ip in _GLOBAL)
+
+
+def _meant(address: Address) -> IPv4Address | IPv6Address:
+    """Where it leads: an IPv4 address in IPv6 clothes (mapped, 6to4, behind a translator) is the IPv4 address."""
+    ip = ip_address(address.host)
+    if isinstance(ip, IPv6Address):
+        last = IPv4Address(ip.packed[12:])
+        if ip in _TRANSLATED or (not any(ip.packed[:12]) and int(last) > 1):  # RFC 4291 2.5.5.1: compatible, long dead
+            return last
+        return ip.ipv4_mapped or ip.sixtofour or ip
+    return ip
+
+
+def _is_of_a_tracker(target: str) -> bool:
+    path = unquote_to_bytes(target.partition("?")[0])
+    return path.startswith((b"/announce", b"/scrape")) and b".." not in path and b"%" not in path
 
 
 def without_secrets(text: str, url: Url) -> str:
     """The text with all that may be a passkey of the URL's taken out: servers repeat it in what they answer."""
     for secret in sorted({url.target, url.login, *_LIKE_A_KEY.findall(url.target)}, key=len, reverse=True):
-        if len(secret) > 1:
+        if len(secret) > 1 and secret not in _NO_SECRETS:
             text = text.replace(secret, "***")
     return text
 

@@ -26,7 +26,7 @@ from .locks_io import locked
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_SECONDS = 10.0  # how long to wait for another process's transaction
 _KEY = """
     info_hash BLOB NOT NULL CHECK (typeof(info_hash) = 'blob' AND length(info_hash) = 20),
@@ -45,6 +45,9 @@ _TABLES = (
     # of torrents whose data is elsewhere than in data_path, has other names, or is on its way
     f"""CREATE TABLE IF NOT EXISTS places ({_KEY} whereabouts BLOB NOT NULL, checksum INTEGER NOT NULL,
     PRIMARY KEY (info_hash, data_path))""",
+    # that users added; since schema 3
+    f"""CREATE TABLE IF NOT EXISTS webseeds ({_KEY} body BLOB NOT NULL, checksum INTEGER NOT NULL,
+    PRIMARY KEY (info_hash, data_path))""",
 )
 TABLES = {  # and their columns besides the key
     "torrents": ("priorities", "downloading_allowed", "uploading_allowed", "uploaded", "downloaded", "added"),
@@ -52,8 +55,15 @@ TABLES = {  # and their columns besides the key
     "partial": ("piece", "blocks"),
     "completion": ("page", "known", "complete", "checksum"),
     "places": ("whereabouts", "checksum"),
+    "webseeds": ("body", "checksum"),
 }
-_CHECKED = ("torrents", "partial", "completion", "places")  # metainfo is a thousand times as much, and hashed when read
+_CHECKED = (
+    "torrents",
+    "partial",
+    "completion",
+    "places",
+    "webseeds",
+)  # metainfo is a thousand times as much, and hashed when read
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ files may have other names than the torrent says: that is its place, remembered 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from anabranch.bencode import BencodeError, Value, decode, encode
@@ -33,6 +33,21 @@ class SessionKey:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedWebSeed:
+    """A web seed that the user gave a torrent: no torrent or link tells of it again.
+
+    Args:
+        url: As it was given.
+        kind: What its protocol is called in .torrent files.
+        headers: What is sent with every request: names and values. May be secret, as may the URL.
+    """
+
+    url: str
+    kind: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SavedTorrent:
     """One torrent as a session left it.
 
@@ -46,6 +61,7 @@ class SavedTorrent:
         downloaded: Bytes received in all sessions.
         added: When the torrent was added, in seconds since 1970.
         partial: For pieces that are not complete: bitmaps of the blocks that are on the disk.
+        webseeds: Those that the user added.
     """
 
     metainfo: bytes | None
@@ -56,6 +72,7 @@ class SavedTorrent:
     downloaded: int
     added: float
     partial: Mapping[int, bytes] = field(default_factory=dict)
+    webseeds: tuple[SavedWebSeed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +144,36 @@ def decode_whereabouts(data: bytes) -> Whereabouts:
         return Whereabouts(_place(said[b"place"]) if b"place" in said else None, intent)
     except (BencodeError, KeyError, ValueError) as bad:
         raise InputRefused(f"not where a torrent's data is: {bad}") from bad
+
+
+def encode_webseeds(webseeds: Sequence[SavedWebSeed]) -> bytes:
+    """The bytes that a session store keeps of them: a bencoded list of our own."""
+    said: list[Value] = []
+    for one in webseeds:
+        headers: list[Value] = [[_to_bytes(name), _to_bytes(value)] for name, value in one.headers]
+        said.append([_to_bytes(one.url), _to_bytes(one.kind), headers])
+    return encode(said)
+
+
+def decode_webseeds(data: bytes) -> tuple[SavedWebSeed, ...]:
+    """Read what encode_webseeds() wrote. Raises InputRefused for anything else."""
+    try:
+        said = decode(data)
+    except BencodeError as bad:
+        raise InputRefused(f"not web seeds: {bad}") from bad
+    return tuple(map(_webseed, _list(said)))
+
+
+def _webseed(said: Value) -> SavedWebSeed:
+    parts = _list(said, 3)
+    pairs = [_list(pair, 2) for pair in _list(parts[2])]
+    return SavedWebSeed(_to_text(parts[0]), _to_text(parts[1]), tuple((_to_text(a), _to_text(b)) for a, b in pairs))
+
+
+def _list(said: Value, length: int | None = None) -> list[Value]:
+    if not isinstance(said, list) or length not in (None, len(said)):
+        raise InputRefused("not web seeds")
+    return said
 
 
 def _said_of(place: Place) -> dict[bytes, Value]:

@@ -25,9 +25,12 @@ from .session import (
     Intent,
     InUse,
     SavedTorrent,
+    SavedWebSeed,
     SessionKey,
     Whereabouts,
+    decode_webseeds,
     decode_whereabouts,
+    encode_webseeds,
     encode_whereabouts,
 )
 
@@ -311,6 +314,11 @@ def _save(database: sqlite3.Connection, of: tuple[bytes, bytes], saved: SavedTor
         database.execute("INSERT OR IGNORE INTO metainfo VALUES (?, ?, ?)", (*of, saved.metainfo))
         changed = f"UPDATE metainfo SET body = ? {_WHERE} AND body <> ?"
         database.execute(changed, (saved.metainfo, *of, saved.metainfo))
+    if saved.webseeds:
+        body = encode_webseeds(saved.webseeds)
+        database.execute("INSERT OR REPLACE INTO webseeds VALUES (?, ?, ?, ?)", (*of, body, _checksum(*of, body)))
+    else:
+        database.execute(f"DELETE FROM webseeds {_WHERE}", of)
 
 
 def _save_partial(database: sqlite3.Connection, of: tuple[bytes, bytes], partial: Mapping[int, bytes]) -> None:
@@ -330,13 +338,28 @@ def _load(database: sqlite3.Connection, of: tuple[bytes, bytes]) -> SavedTorrent
     if not whole or not isinstance(added, int | float):
         log.warning("not restored, its row is damaged torrent=%s", InfoHash(of[0]))
         return None
-    partial = _partial(database, of)
-    return SavedTorrent(body[0], tuple(priorities), bool(down), bool(up), uploaded, downloaded, float(added), partial)
+    return SavedTorrent(
+        body[0], tuple(priorities), bool(down), bool(up), uploaded, downloaded, float(added),
+        _partial(database, of), _webseeds(database, of),
+    )  # fmt: skip
 
 
 def _partial(database: sqlite3.Connection, of: tuple[bytes, bytes]) -> dict[int, bytes]:
     rows = database.execute(f"SELECT piece, blocks FROM partial {_WHERE}", of)
     return {piece: blocks for piece, blocks in rows if isinstance(piece, int) and isinstance(blocks, bytes)}
+
+
+def _webseeds(database: sqlite3.Connection, of: tuple[bytes, bytes]) -> tuple[SavedWebSeed, ...]:
+    row = database.execute(f"SELECT body, checksum FROM webseeds {_WHERE}", of).fetchone()
+    if row is None:
+        return ()
+    try:
+        if isinstance(row[0], bytes) and _checksum(*of, row[0]) == row[1]:
+            return decode_webseeds(row[0])
+    except InputRefused:
+        pass
+    log.warning("the web seeds that were added are damaged torrent=%s", InfoHash(of[0]))
+    return ()
 
 
 def _key(info_hash: bytes, data_path: bytes) -> SessionKey | None:
@@ -353,12 +376,12 @@ def _save_whereabouts(database: sqlite3.Connection, key: SessionKey, where: Wher
         database.execute(f"DELETE FROM places {_WHERE}", of)
         return
     body = encode_whereabouts(where)
-    database.execute("INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?)", (*of, body, _place_checksum(*of, body)))
+    database.execute("INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?)", (*of, body, _checksum(*of, body)))
 
 
 def _whereabouts(info_hash: bytes, data_path: bytes, body: object, checksum: object) -> Whereabouts:
     try:
-        if isinstance(body, bytes) and _place_checksum(info_hash, data_path, body) == checksum:
+        if isinstance(body, bytes) and _checksum(info_hash, data_path, body) == checksum:
             return decode_whereabouts(body)
     except InputRefused:
         pass
@@ -367,5 +390,5 @@ def _whereabouts(info_hash: bytes, data_path: bytes, body: object, checksum: obj
     return Whereabouts()
 
 
-def _place_checksum(info_hash: bytes, data_path: bytes, body: bytes) -> int:
+def _checksum(info_hash: bytes, data_path: bytes, body: bytes) -> int:
     return crc32(body, crc32(data_path, crc32(info_hash)))

@@ -1,4 +1,4 @@
-"""For tests, in this project and in others: hostile and scripted peers, swarms in virtual time, checks of storage."""
+"""For tests, here and in other projects: hostile peers and web servers, swarms in virtual time, checks of storage."""
 
 from .conformance import SPACE, ConformanceFailed, StorageCheck
 from .content_io import content_in, content_of
@@ -13,11 +13,16 @@ from .swarm import SimulatedSwarm
 from .swarm_node import SimulatedNode, simulated_config
 from .swarm_peers import PeerKind, ScriptedNode
 from .swarm_report import AvailabilitySample, NodeReport, ReaderReport, SwarmReport, best_time
+from .web_kinds import WEB_KINDS, WebAnswers, WebKind
+from .web_request import HangUp, WebRequest, WebScript, WebSteps, head, right_head
+from .web_scripts import at_rate, flipping, in_pieces, redirected, refused
+from .web_server_io import WebServer
 
 __all__ = [
     "KINDS",
     "SPACE",
     "STORAGE_CHECKS",
+    "WEB_KINDS",
     "Attack",
     "AvailabilitySample",
     "ConformanceFailed",
@@ -28,6 +33,7 @@ __all__ = [
     "FaultyStorage",
     "Frame",
     "Gate",
+    "HangUp",
     "Hear",
     "HostilePeer",
     "NodeReport",
@@ -45,13 +51,26 @@ __all__ = [
     "Steps",
     "StorageCheck",
     "SwarmReport",
+    "WebAnswers",
+    "WebKind",
+    "WebRequest",
+    "WebScript",
+    "WebServer",
+    "WebSteps",
+    "at_rate",
     "best_time",
     "check_storage",
     "content_in",
     "content_of",
+    "flipping",
     "greeted",
+    "head",
+    "in_pieces",
+    "redirected",
+    "refused",
     "repeated",
     "right",
+    "right_head",
     "serving",
     "shake_hands",
     "simulated_config",

@@ -1,4 +1,5 @@
-"""`python -m anabranch.testing`: press a client with hostile peers, from a program of their own; check a storage.
+"""`python -m anabranch.testing`: press a client with hostile peers and web servers, from a program of their own; check
+a storage.
 
 The peers only ever connect to the one victim that they are given; what they do is meant for clients of one's own.
 """
@@ -24,13 +25,24 @@ from .content_io import content_in
 from .kinds import KINDS
 from .peers_io import HostilePeer
 from .storage_checks import STORAGE_CHECKS
+from .web_kinds import WEB_KINDS
+from .web_server_io import WebServer
 
 _DESCRIPTORS = 8192  # a crowd needs them
+_FOLDER = click.Path(exists=True, file_okay=False)
+
+
+def _list_web_kinds(context: click.Context, _: click.Parameter, wished: bool) -> None:
+    if wished:
+        width = max(map(len, WEB_KINDS))
+        for name, kind in WEB_KINDS.items():
+            click.echo(f"{name:{width}}  {kind.about}")
+        context.exit()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
-    """Hostile peers, to press your own client with, and checks for your own storage back end."""
+    """Hostile peers and web servers, to press your own client with, and checks for your own storage back end."""
 
 
 @commands.command("list")
@@ -48,7 +60,7 @@ def list_kinds() -> None:
 @click.option(
     "--from", "host", metavar="ADDR", default="127.0.0.1", help="The first one's address; the next has the next."
 )
-@click.option("--data", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Where right data are.")
+@click.option("--data", metavar="DIR", type=_FOLDER, help="Where right data are.")
 @click.option("--seconds", type=click.FloatRange(min=0), help="End after so long; otherwise with Ctrl-C.")
 @click.option("--seed", type=int, default=0, help="Another number draws other bytes.")
 def attack(
@@ -75,13 +87,7 @@ def attack(
         raise click.UsageError(str(bad)) from bad
     content = content_in(metainfo.info, Path(data)) if data is not None else None
     _raise_descriptors()
-    over = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        over.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    over = _until_a_signal()
     with ExitStack() as stack:
         peers = [
             HostilePeer(name, metainfo, host=place, victim=target, content=content, seed=seed)
@@ -98,6 +104,40 @@ def attack(
         over.wait(seconds)
     for peer in peers:
         click.echo(_told(peer))
+
+
+@commands.command()
+@click.argument("kind", metavar="[KIND]", default="honest")
+@click.option(
+    "--data", metavar="DIR", required=True, type=click.Path(exists=True, file_okay=False), help="What it has."
+)
+@click.option("--host", metavar="ADDR", default="127.0.0.1", help="Where it listens.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 for any.")
+@click.option("--seconds", type=click.FloatRange(min=0), help="End after so long; otherwise with Ctrl-C.")
+@click.option(
+    "--list", "show", is_flag=True, is_eager=True, expose_value=False, callback=_list_web_kinds, help="Show every kind."
+)
+def serve(kind: str, data: str, host: str, port: int, seconds: float | None) -> None:
+    """Serve the files below DIR as a web server of that KIND does; --list shows all.
+
+    Prints its URL, and at the end a line about what it was asked.
+    """
+    if kind not in WEB_KINDS:
+        raise click.UsageError(f"there is no kind {kind!r}; --list shows all")
+    over = _until_a_signal()
+    server = WebServer(data, kind, host=host, port=port)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(server)
+        except OSError as refusal:
+            raise click.UsageError(f"cannot listen on {host}: {refusal.strerror}") from refusal
+        click.echo(f"{kind} at {server.url}/")
+        sys.stdout.flush()
+        over.wait(seconds)
+    click.echo(
+        f"{kind} at {server.url}/: {len(server.requests)} requests by {server.connections} connections, "
+        f"{server.most_open} at once; {server.sent} bytes sent"
+    )
 
 
 @commands.command()
@@ -124,6 +164,18 @@ def storage(factory: str, persistent: bool) -> None:
             click.echo(f"ok      {check.name}")
     if failed:
         raise click.ClickException(f"{failed} of {len(STORAGE_CHECKS)} rules are not kept")
+
+
+def _until_a_signal() -> threading.Event:
+    """What is set when somebody wants this program to end."""
+    over = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        over.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return over
 
 
 def _told(peer: HostilePeer) -> str:

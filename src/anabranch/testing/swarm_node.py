@@ -13,6 +13,7 @@ from anabranch.engine import (
     Config,
     Engine,
     Event,
+    Fetch,
     Limits,
     Ourselves,
     Policy,
@@ -22,11 +23,13 @@ from anabranch.engine import (
     asking,
     choose_files,
     dialing,
+    fetching,
     membership,
+    planning,
     ticking,
 )
 from anabranch.model import Address, PeerFault, Priority
-from anabranch.net import Bucket
+from anabranch.net import Bucket, NetworkFailed, Trouble
 from anabranch.storage import SessionKey
 from anabranch.wire import Handshake
 
@@ -180,6 +183,17 @@ class SimulatedNode:
 
     def announce(self, last: Announce) -> None:
         """See Network. There are no trackers."""
+
+    def plan(self) -> None:
+        """See Network."""
+        self.post(planning.run, self.engine)
+
+    def fetch(self, fetch: Fetch) -> None:
+        """See Network. There are no web servers."""
+        self.post(fetching.broken, self.engine, fetch, NetworkFailed(Trouble.CONNECTION, "there are no web servers"))
+
+    def cut(self, fetch: Fetch) -> None:
+        """See Network."""
 
     # The engine's Publisher.
 

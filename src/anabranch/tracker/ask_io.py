@@ -1,14 +1,15 @@
 """Asking a tracker by its URL: HTTP or UDP, over IPv4 and IPv6 where its host has both (BEP 7), as one answer.
 
 Who asks is a task of the loop that the clients belong to, and may be cancelled at any time. When to ask is not known
-here.
+here. A proxy of the HTTP client's looks names up itself, and by one family: then there is one question. UDP goes by no
+proxy.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import TypeVar
@@ -20,10 +21,11 @@ from anabranch.net import (
     NotResolved,
     Trouble,
     Url,
-    is_forbidden,
+    Use,
     parse_url,
     resolve_soon,
     source_for,
+    why_not_asked,
     without_secrets,
 )
 
@@ -49,6 +51,7 @@ _KINDS: Mapping[Trouble, FaultKind] = {
     Trouble.PROTOCOL: FaultKind.REPLY,
     Trouble.SIZE: FaultKind.REPLY,
     Trouble.REDIRECT: FaultKind.REPLY,
+    Trouble.FORBIDDEN: FaultKind.FORBIDDEN,
 }
 
 
@@ -61,6 +64,7 @@ async def announce(
     bind: Sequence[str] = (),
     patience: float = PATIENCE,
     resolve: Resolve = resolve_soon,
+    trusted: bool = False,
 ) -> AnnounceReply:
     """Tell a tracker about us, and learn who else is there.
 
@@ -72,12 +76,13 @@ async def announce(
         bind: Our own addresses that both were bound to.
         patience: Seconds for all of it.
         resolve: Who knows names.
+        trusted: The user named the URL: in our own network it may be any, not only /announce (see why_not_asked()).
 
     Raises:
         TrackerFault: no answer of use; the text names the tracker's host and never a passkey.
     """
-    ask = partial(_announce_to, http, udp, request)
-    return _merged(await _ask_all(url, ask, bind, patience, resolve))
+    ask = partial(_announce_to, http, udp, request, trusted)
+    return _merged(await _ask_all(url, ask, _Route(http, bind, resolve, trusted), patience))
 
 
 async def scrape(
@@ -89,6 +94,7 @@ async def scrape(
     bind: Sequence[str] = (),
     patience: float = PATIENCE,
     resolve: Resolve = resolve_soon,
+    trusted: bool = False,
 ) -> dict[bytes, ScrapeReply]:
     """Ask a tracker for the numbers of torrents, in as many questions as that takes.
 
@@ -107,8 +113,8 @@ async def scrape(
     numbers: dict[bytes, ScrapeReply] = {}
     wanted = list(dict.fromkeys(info_hashes))
     for start in range(0, len(wanted), most):
-        ask = partial(_scrape_from, http, udp, wanted[start : start + most])
-        for reply in await _ask_all(url, ask, bind, patience, resolve):
+        ask = partial(_scrape_from, http, udp, wanted[start : start + most], trusted)
+        for reply in await _ask_all(url, ask, _Route(http, bind, resolve, trusted), patience):
             for info_hash, one in reply.items():
                 numbers[info_hash] = _larger(numbers[info_hash], one) if info_hash in numbers else one
     return numbers
@@ -118,6 +124,7 @@ async def _announce_to(
     http: HttpClient,
     udp: UdpTrackers,
     request: AnnounceRequest,
+    trusted: bool,
     place: Url,
     addresses: list[Address],
     seconds: float,
@@ -125,7 +132,7 @@ async def _announce_to(
     if place.scheme == "udp":
         return await udp.announce(addresses[0], place.target, request, seconds)
     target = over_http.announce_target(place.target, request)
-    body = await _get(http, replace(place, target=target), addresses, seconds)
+    body = await _get(http, replace(place, target=target), addresses, seconds, trusted)
     reply = await _read(over_http.read_announce, body)
     return replace(reply, warning=without_secrets(reply.warning, place))
 
@@ -134,6 +141,7 @@ async def _scrape_from(
     http: HttpClient,
     udp: UdpTrackers,
     info_hashes: list[bytes],
+    trusted: bool,
     place: Url,
     addresses: list[Address],
     seconds: float,
@@ -141,12 +149,14 @@ async def _scrape_from(
     if place.scheme == "udp":
         return await udp.scrape(addresses[0], info_hashes, seconds)
     target = over_http.scrape_target(place.target, info_hashes)
-    body = await _get(http, replace(place, target=target), addresses, seconds)
+    body = await _get(http, replace(place, target=target), addresses, seconds, trusted)
     return await _read(partial(over_http.read_scrape, info_hashes=info_hashes), body)
 
 
-async def _get(http: HttpClient, asking: Url, addresses: list[Address], seconds: float) -> bytes:
-    reply = await http.get(asking, timeout=seconds, limit=over_http.MAX_REPLY, to=addresses)
+async def _get(http: HttpClient, asking: Url, addresses: list[Address], seconds: float, trusted: bool) -> bytes:
+    reply = await http.get(
+        asking, timeout=seconds, limit=over_http.MAX_REPLY, to=addresses, use=Use.TRACKER, trusted=trusted
+    )
     if reply.status != _OK:
         raise over_http.status_fault(reply.status, reply.reason, reply.body)
     return reply.body
@@ -157,7 +167,44 @@ async def _read(read: Callable[[bytes], _Reply], body: bytes) -> _Reply:
     return read(body) if len(body) <= _SHORT else await asyncio.to_thread(read, body)
 
 
-async def _ask_all(url: str, ask: _Ask[_Reply], bind: Sequence[str], patience: float, resolve: Resolve) -> list[_Reply]:
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """How a tracker's host is found, and whether it may be asked."""
+
+    http: HttpClient
+    bind: Sequence[str]
+    resolve: Resolve
+    trusted: bool
+
+    async def families(self, place: Url) -> list[list[Address]]:
+        """The addresses that may be asked, IPv4 and IPv6 apart; one family without any where a proxy looks names up.
+
+        Raises:
+            NotResolved: there is no such name.
+            NetworkFailed: no address of its may be asked.
+        """
+        if place.scheme != "udp" and self.http.proxied:
+            return [[]]
+        found = await self.resolve(place.host, place.port)
+        reasons = [self._why_not(place, one) for one in found]
+        if all(reasons):
+            raise NetworkFailed(Trouble.FORBIDDEN, f"its host may not be asked: {reasons[0]}")
+        usable = [one for one, why in zip(found, reasons, strict=True) if not why]
+        families = [
+            [one for one in usable if one.is_v6 is v6]
+            for v6 in (False, True)
+            if source_for(self.bind, v6=v6) is not None
+        ]
+        if not any(families):
+            raise NetworkFailed(Trouble.CONNECTION, "its host has no address that we may ask from where we are bound")
+        return [family for family in families if family]
+
+    def _why_not(self, place: Url, address: Address) -> str:
+        trusted = place.scheme == "udp" or self.trusted or not self.http.mitigates  # UDP makes no server do anything
+        return why_not_asked(place, address, Use.TRACKER, trusted=trusted)
+
+
+async def _ask_all(url: str, ask: _Ask[_Reply], route: _Route, patience: float) -> list[_Reply]:
     """Ask over every family at once; return what came, one answer at least."""
     try:
         place = parse_url(url, ("http", "https", "udp"))
@@ -167,7 +214,7 @@ async def _ask_all(url: str, ask: _Ask[_Reply], bind: Sequence[str], patience: f
     end = clock() + patience
     try:
         async with asyncio.timeout_at(end):
-            families = _by_family(await resolve(place.host, place.port), bind)
+            families = await route.families(place)
     except (TorrentError, TimeoutError) as failure:
         raise _told(place, failure) from failure
 
@@ -197,19 +244,6 @@ async def _ask_all(url: str, ask: _Ask[_Reply], bind: Sequence[str], patience: f
     if not replies:
         raise max(faults, key=lambda fault: fault.kind not in (FaultKind.NETWORK, FaultKind.TIMEOUT))
     return replies
-
-
-def _by_family(addresses: Sequence[Address], bind: Sequence[str]) -> list[list[Address]]:
-    """The addresses that may be asked, IPv4 and IPv6 apart.
-
-    Raises:
-        NetworkFailed: there is none.
-    """
-    usable = [one for one in addresses if not is_forbidden(one) and source_for(bind, v6=one.is_v6) is not None]
-    families = [[one for one in usable if one.is_v6 is v6] for v6 in (False, True)]
-    if not usable:
-        raise NetworkFailed(Trouble.CONNECTION, "its host has no address that we may ask from where we are bound")
-    return [family for family in families if family]
 
 
 def _told(place: Url, failure: Exception) -> TrackerFault:

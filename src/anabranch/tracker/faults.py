@@ -11,6 +11,7 @@ class FaultKind(StrEnum):
     """Where it went wrong."""
 
     URL = "url"  # not one that we can ask
+    FORBIDDEN = "forbidden"  # its host is where such a URL may not lead
     NAME = "name"  # its host has no address
     NETWORK = "network"  # refused, unreachable, reset
     TIMEOUT = "timeout"

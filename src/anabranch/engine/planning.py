@@ -1,0 +1,294 @@
+"""What web seeds are asked for next: every five seconds, and at once when something changed.
+
+Source: the Go engine's planner (section by section in webseed/planner.py, which decides). Here is what it needs to know
+of torrents and pieces, and what follows: blocks are reserved with their request, so that nothing is planned twice, and
+what is queued is looked at again before it is begun. Torrents are gone through in slices over several turns, and so are
+the reservations. Network thread, within a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bitarray import bitarray
+
+from anabranch.model import BLOCK_SIZE, Priority, no_pieces
+from anabranch.webseed import (
+    HOST_REQUESTS,
+    PLAN_EVERY,
+    STARTERS,
+    Candidate,
+    Key,
+    Request,
+    Standing,
+    State,
+    WebSeed,
+    first_of_slices,
+    partial_slices,
+    pieces_per_slice,
+    plan,
+    spread,
+)
+
+from . import claiming, resting
+from .asking import take_back
+from .claiming import blocks_left, cancel, claim, pace, run_at
+from .engine import Engine
+from .fetches import Fetch
+from .metrics import WEBSEED_PLANNED, WEBSEED_PLANS, WEBSEED_STARTED
+from .stage import Live
+from .state import Peer, TorrentState
+from .stealing import pace as pace_of
+
+_MANY = 2000  # candidates, after which each torrent offers one more only: a plan must not be a long turn
+_AT_ONCE = 16  # torrents looked at, or requests reserved, in one turn
+_SOON = 1.0  # seconds to the next plan, where all that is missing is on its way and may be late
+_LATE = 2.0  # seconds that a peer may need for what it owes before an idle web seed is asked for it
+_STALLED = 2.0  # seconds without gain after which a piece, or what a web seed is asked for, is asked of another
+_UNANSWERED = 5.0  # seconds without anything of a request, after which another is asked
+_PRIORITIES = tuple(sorted(Priority, reverse=True))
+
+
+def look(engine: Engine, now: float) -> None:
+    """Each second: end the rests that are over, and plan when it is time."""
+    web = engine.due.web
+    for request in web.requests.rested(now):
+        claiming.plan_soon(engine, request.attachment.torrent, "rested")
+    if now >= web.next_at and (web.torrents or len(web.requests)):
+        run(engine, "timer")
+    for host in {request.seed.host for request in web.requests.live()}:
+        pump(engine, host)  # what was paused, or had no connection
+
+
+def run(engine: Engine, why: str = "") -> None:
+    """Plan for all torrents, in several turns where there are many. While that lasts it is not begun anew."""
+    web = engine.due.web
+    if web.planning:
+        web.why = web.why or why  # looked at when this one is through
+        return
+    reason, web.why = why or web.why, ""
+    web.planning = True
+    web.next_at = engine.clock() + PLAN_EVERY
+    if (metrics := engine.metrics) is not None:
+        metrics.add(WEBSEED_PLANS, reason)
+    engine.turn.sliced("plan web seeds", web, _steps(engine), lambda step: step.take(), _AT_ONCE)
+
+
+class _Look:
+    """Find out what the web seeds of a torrent could be asked for."""
+
+    def __init__(self, engine: Engine, torrent: TorrentState, found: list[Candidate]) -> None:
+        self._with = engine, torrent, found
+
+    def take(self) -> None:
+        engine, torrent, found = self._with
+        if not torrent.pieces.missing_wanted:  # whoever wants more says so
+            engine.due.web.torrents.pop(torrent, None)
+            return
+        most = HOST_REQUESTS if len(found) < _MANY else 1
+        found += candidates(engine, torrent, engine.clock(), most)
+
+
+class _Reserve:
+    """Reserve what was chosen, if it is free still."""
+
+    def __init__(self, engine: Engine, chosen: Candidate, old: Request | None = None) -> None:
+        self._with = engine, chosen, old
+
+    def take(self) -> None:
+        engine, chosen, old = self._with
+        torrent = engine.torrents.get(chosen.key.torrent)
+        if torrent is None or torrent not in engine.due.web.torrents or chosen.seed.suspended(engine.clock()):
+            return
+        if old is not None and old.state in (State.RESTING, State.ENDED):
+            return
+        if claim(engine, torrent, chosen, _room(torrent), old) is not None:
+            if (metrics := engine.metrics) is not None:
+                metrics.add(WEBSEED_PLANNED)
+            pump(engine, chosen.seed.host)
+
+
+def _steps(engine: Engine) -> Iterator[_Look | _Reserve]:
+    web = engine.due.web
+    found: list[Candidate] = []
+    for torrent in list(web.torrents):
+        yield _Look(engine, torrent, found)
+    try:
+        decided = plan(web.requests, found, _worth, now=engine.clock(), standing_of=_standing)
+        for request, reason in decided.cancel:
+            cancel(engine, request, reason)
+        for request, chosen in decided.replace:
+            yield _Reserve(engine, chosen, request)
+        for chosen in decided.start:
+            yield _Reserve(engine, chosen)
+    finally:
+        web.planning = False
+        if web.why:
+            engine.turn.outbox("plan", web, engine.network.plan)
+    if engine.config.debug:
+        web.requests.check()
+
+
+def candidates(engine: Engine, torrent: TorrentState, now: float, most: int = HOST_REQUESTS) -> list[Candidate]:
+    """What each web seed of a torrent could be asked for, up to *most*. O(pieces) at memory's speed, without a loop."""
+    if not may_fetch(torrent):
+        return []
+    if not resting.is_awake(torrent):
+        resting.wake(engine, torrent, lambda: claiming.plan_soon(engine, torrent, "woken"))
+        return []
+    seeds = [seed for seed in torrent.swarm.webseeds.values() if _may_be_asked(seed, now)]
+    if not seeds:
+        return []
+    if torrent.worth.readers:
+        for fetch in list(torrent.swarm.webseeds.fetches):
+            claiming.cut_for_readers(fetch)
+    free = torrent.pieces.free()
+    if (room := _room(torrent)) is not None:
+        free &= room
+    if not free.any():
+        engine.due.web.next_at = min(engine.due.web.next_at, now + _SOON)
+        for seed in seeds:
+            if not engine.due.web.requests.of(seed) and _help_out(engine, torrent, seed, now):
+                return candidates_of(engine, torrent, [seed], torrent.pieces.free(), now, most)
+        return []
+    return candidates_of(engine, torrent, seeds, free, now, most)
+
+
+def candidates_of(
+    engine: Engine, torrent: TorrentState, seeds: list[WebSeed], free: bitarray, now: float, most: int
+) -> list[Candidate]:
+    """The same of these web seeds and pieces."""
+    table, geometry = torrent.pieces, torrent.pieces.geometry
+    per_slice = pieces_per_slice(geometry)
+    chosen: dict[WebSeed, dict[int, int]] = {}
+    for turn, seed in enumerate(seeds):
+        has = free if seed.lacks is None else free & ~seed.lacks
+        number = most if seed.proven else min(max(STARTERS - len(engine.due.web.requests.of(seed)), 0), most)
+        chosen[seed] = _best_of_slices(torrent, has, per_slice, number * len(seeds), turn, len(seeds))
+    slices = {number for starts in chosen.values() for number in starts}
+    partial = partial_slices(geometry, torrent.metainfo.info.files, slices, table.complete, table.begun)
+    peers, name = len(torrent.swarm.peers), torrent.metainfo.info.name
+    found: list[Candidate] = []
+    for seed, starts in chosen.items():
+        for number, piece in starts.items():
+            run = run_at(torrent, geometry.offset_of(piece))
+            if run is None:
+                continue
+            progress = table.begun.get(piece)
+            found.append(
+                Candidate(
+                    Key(seed.source.url, torrent.info_hash, number),
+                    seed,
+                    geometry.offset_of(piece) + run.first * BLOCK_SIZE,
+                    table.worth[piece],
+                    asked=progress is not None and progress.free_count < progress.missing,
+                    partial=number in partial,
+                    peers=peers,
+                    name=name,
+                )
+            )
+    return found
+
+
+def _best_of_slices(
+    torrent: TorrentState, has: bitarray, per_slice: int, most: int, turn: int, seeds: int
+) -> dict[int, int]:
+    """The first piece of the highest priority of some slices: slice -> piece.
+
+    There are few of a web seed that has not shown yet that it gives anything: they would be kept from others in vain.
+    """
+    worth = torrent.pieces.worth
+    chosen: dict[int, int] = {}
+    for priority in _PRIORITIES:
+        if priority is Priority.NONE or len(chosen) >= most:
+            break
+        if worth.find(priority) < 0:
+            continue
+        level: bitarray = bitarray(endian="big")
+        level.pack(worth.translate(_IS[priority]))
+        pieces = first_of_slices(has & level, per_slice, chosen, most - len(chosen))
+        order = spread(pieces, seeds)[turn] if seeds > 1 else pieces
+        chosen |= {piece // per_slice: piece for piece in order[: max(most // seeds, 1)]}
+    return chosen
+
+
+_IS = {priority: bytes(number == priority for number in range(256)) for priority in Priority}
+
+
+def may_fetch(torrent: TorrentState) -> bool:
+    """Whether the torrent wants data now."""
+    live = isinstance(torrent.stage, Live) and not torrent.disk.selecting
+    return live and torrent.policy.download and torrent.pieces.missing_wanted > 0
+
+
+def _may_be_asked(seed: WebSeed, now: float) -> bool:
+    return not (seed.closed or seed.unusable or seed.suspended(now))
+
+
+def _room(torrent: TorrentState) -> bitarray | None:
+    """The pieces that a limited space has room for; None where it is not limited."""
+    shared = torrent.pieces.ordering.shared
+    if shared is None:
+        return None
+    room = no_pieces(torrent.pieces.geometry.piece_count)
+    for fits in shared.within(torrent.info_hash):
+        room |= fits
+    return room
+
+
+def _worth(request: Request) -> int | None:
+    """What the piece is worth that a request has come to; None where it is worth nothing any more."""
+    fetch = request.attachment
+    if not isinstance(fetch, Fetch) or not may_fetch(fetch.torrent):
+        return None
+    table = fetch.torrent.pieces
+    return table.worth[min(fetch.at // table.piece_length, table.geometry.piece_count - 1)] or None
+
+
+def _standing(request: Request) -> Standing:
+    torrent = request.attachment.torrent
+    return Standing(len(torrent.swarm.peers), False, torrent.metainfo.info.name)
+
+
+def _help_out(engine: Engine, torrent: TorrentState, seed: WebSeed, now: float) -> bool:
+    """All that is missing is on its way, and this web seed has nothing to do: take over what would come late.
+
+    Tells whether anything became free.
+    """
+    freed = False
+    late = [peer for peer in torrent.swarm.peers.values() if peer.talk.outstanding and _is_late(peer, now)]
+    for progress in list(torrent.pieces.begun.values()):
+        if seed.may_give(progress.piece) and (late or progress.last_gain < now - _STALLED):
+            slow = late or [peer for peer in torrent.swarm.peers.values() if peer.talk.outstanding]
+            for peer in slow:
+                freed |= take_back(engine, peer, progress.piece)
+    for fetch in list(torrent.swarm.webseeds.fetches):
+        if fetch.seed is seed:
+            continue
+        patience = _STALLED if fetch.gain else _UNANSWERED
+        if fetch.since and not pace(fetch, now) and now - max(fetch.gain, fetch.since) > patience:
+            cancel(engine, fetch.request, "stalled")
+            freed = True
+        else:
+            freed |= claiming.share_with(torrent, fetch, seed, now)
+    return freed
+
+
+def _is_late(peer: Peer, now: float) -> bool:
+    pace_now = pace_of(peer, now)
+    return peer.talk.outstanding > _LATE * pace_now if pace_now else now - peer.flow.asked_at > _LATE
+
+
+def pump(engine: Engine, host: str) -> None:
+    """Begin what waits for this host, as far as it may be; what is not wanted any more goes."""
+    web, now = engine.due.web, engine.clock()
+    for seed in web.requests.waiting(host):
+        while not seed.suspended(now) and (request := web.requests.take(seed)) is not None:
+            fetch = request.attachment
+            if _worth(request) is None or blocks_left(fetch) == 0:
+                cancel(engine, request, "not wanted any more")
+                continue
+            fetch.since = now
+            if (metrics := engine.metrics) is not None:
+                metrics.add(WEBSEED_STARTED)
+            engine.turn.outbox("fetch", fetch, engine.network.fetch, fetch)
