@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ssl
+import threading
 import zlib
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,7 @@ from anabranch.model import Address, InputRefused
 from anabranch.net import HttpClient, HttpReply, NetworkFailed, NotResolved, Trouble, Url, Use, parse_url
 from loops import Run
 from net.certificates import contexts
+from net.raw_server import Caller, RawServer
 from small_servers import HttpServer, ProxyServer, http_reply
 
 LIMIT = 10_000
@@ -418,3 +420,43 @@ def test_a_name_is_looked_up_once_for_each_server(run: Run[Any]) -> None:
         reply = run(asked(url, resolve=rebinding, use=Use.TRACKER, trusted=False))
         assert reply.address == Address("127.0.0.1", server.port)
     assert answers == ["127.0.0.2"]
+
+
+@pytest.mark.parametrize(
+    ("more", "late"),
+    [(http_reply(b"evil"), False), (http_reply(b"evil"), True), (b"x", True)],
+    ids=["at once", "late", "late x"],
+)
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "secure"])
+def test_a_connection_that_said_more_than_was_asked_for_is_not_used_again(
+    run: Run[Any], more: bytes, secure: bool, late: bool, tmp_path: Path
+) -> None:
+    """What it said would be taken for another torrent's answer."""
+    theirs, ours = contexts(tmp_path)
+    due = threading.Event()
+
+    def script(caller: Caller) -> None:
+        caller.head()
+        if not caller.number:
+            caller.say(http_reply(b"body"))
+            if late:
+                due.wait(5)
+            caller.say(more)
+            caller.until_gone()
+            return
+        caller.say(http_reply(b"good"))
+        while caller.head():
+            caller.say(http_reply(b"good"))
+
+    async def work(url: str) -> list[bytes]:
+        client = HttpClient("Test/1.0", tls=ours)
+        first = await client.get(url, timeout=10, limit=LIMIT)
+        due.set()
+        await asyncio.sleep(0.05)  # until it is here: the only wait for the network's own time
+        replies = [first.body, *[(await client.get(url, timeout=10, limit=LIMIT)).body for _ in range(2)]]
+        await client.close()
+        return replies
+
+    with RawServer(script, tls=theirs if secure else None) as server:
+        assert run(work(f"{server.url}/x")) == [b"body", b"good", b"good"]
+        assert server.connections == 2

@@ -266,6 +266,29 @@ def test_what_breaks_again_and_again_comes_in_the_end(folder: Folder, tmp_path: 
     assert folder.is_in(tmp_path)
 
 
+def test_among_all_kinds_at_once_one_good_server_is_enough(folder: Folder, good: WebServer, tmp_path: Path) -> None:
+    """Whatever the others do, they neither hold it up nor spoil what it gives."""
+    content = {
+        f"{kind}/folder/{path.name}": path.read_bytes()
+        for kind in WEB_KINDS
+        for path in folder.path.iterdir()
+        if not WEB_KINDS[kind].works
+    }
+    with (
+        WebServer(content, lambda request: request.path.partition("/")[0], host=BAD) as server,
+        make_client(tmp_path, OURS) as client,
+    ):
+        torrent = client.add(folder.torrent)
+        torrent.add_webseeds([f"{server.url}/{kind}/" for kind in WEB_KINDS if not WEB_KINDS[kind].works])
+        torrent.download_all()
+        until(lambda: len(server.requests) >= 5)
+        torrent.add_webseeds([f"{good.url}/"])
+        finished(torrent, 60)
+        assert server.most_open <= 12
+        assert status_of(torrent, good).last_error == ""
+    assert folder.is_in(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("kind", "works"),
     [

@@ -25,6 +25,9 @@ from .state import Peer, TorrentState
 from .stealing import SOON, TRIAL, share
 
 REPLACED = "replaced by a more urgent one"
+_STALLED = 2.0  # seconds without gain after which an idle web seed is asked for what another one was
+_UNANSWERED = 5.0  # the same where nothing has come yet
+_TOO_SLOW = 5.0  # seconds for a single piece that another could give
 _WORTH_SHARING = 2.0  # seconds that a web seed must need for what it is asked for, before another helps it
 _URGENT = bytes(worth >= Priority.READAHEAD for worth in range(256))
 _SILENT = 1.0  # seconds without anything, after which a web seed is taken for slow
@@ -207,21 +210,34 @@ def give_way(engine: Engine, thief: Peer, room: int, now: float) -> bool:
     return _take_tail(torrent, slowest, min(most, room if my_pace else TRIAL), lambda piece: _has(thief, piece)) > 0
 
 
-def share_with(torrent: TorrentState, fetch: Fetch, seed: WebSeed, now: float) -> bool:
-    """An idle web seed helps another that will need long: half of what is left becomes free for it, from the end."""
+def share_with(engine: Engine, torrent: TorrentState, fetch: Fetch, seed: WebSeed, now: float) -> bool:
+    """An idle web seed helps another that will need long: half of what is left becomes free for it, from the end.
+
+    The piece that comes next stays, so that two that are idle by turns do not pass the last one to and fro; but where
+    that alone would take long, or nothing came for long, the other gives up all of it.
+    """
     left, its_pace = blocks_left(fetch), pace(fetch, now)
-    if its_pace and left < _WORTH_SHARING * its_pace:
+    waited = now - max(fetch.gain, fetch.since) if fetch.since else 0.0
+    if not its_pace and fetch.since:
+        late = waited > (_STALLED if fetch.gain else _UNANSWERED)
+    else:
+        late = not fetch.lent and left > _TOO_SLOW * its_pace > 0
+    if late:
+        cancel(engine, fetch.request, "stalled")
+        return True
+    if (fetch.since and left < _WORTH_SHARING * its_pace) or (fetch.since and not its_pace):
         return False
-    return _take_tail(torrent, fetch, share(0, left, its_pace, its_pace, later=True), seed.may_give) > 0
+    kept = 0 if fetch.opened is not None else 1
+    return _take_tail(torrent, fetch, share(0, left, its_pace, its_pace, later=True), seed.may_give, kept) > 0
 
 
-def _take_tail(torrent: TorrentState, fetch: Fetch, blocks: int, has: Callable[[int], bool]) -> int:
-    """Free pieces at the end that somebody has, for that many blocks; one at least. Answers how many."""
+def _take_tail(torrent: TorrentState, fetch: Fetch, blocks: int, has: Callable[[int], bool], kept: int = 0) -> int:
+    """Free pieces at the end that somebody has, for that many blocks, but for the first *kept*. Answers how many."""
     geometry = torrent.pieces.geometry
     first = fetch.lent.stop
     if blocks <= 0:
         return 0
-    while first > fetch.lent.start and blocks > 0 and has(first - 1):
+    while first > fetch.lent.start + kept and blocks > 0 and has(first - 1):
         first -= 1
         blocks -= geometry.blocks_of(first)
     freed = range(first, fetch.lent.stop)

@@ -178,6 +178,7 @@ def broken(engine: Engine, fetch: Fetch, error: TorrentError) -> None:
             seed.fail(str(error))
             if error.retry_after:
                 seed.pause(now + error.retry_after)
+                engine.due.web.next_at = min(engine.due.web.next_at, seed.pause_until)
                 convicting.unqueue(engine, seed)
         case BadAnswer():
             kind = "bad answer"
@@ -205,6 +206,6 @@ def _look_on(engine: Engine, fetch: Fetch, *, succeeded: bool) -> None:
     host = fetch.seed.host
     if not succeeded:
         claiming.plan_soon(engine, fetch.torrent, "failed")
-    elif engine.due.web.requests.low_water(host, succeeded):
+    elif fetch.gain and engine.due.web.requests.low_water(host, succeeded):
         claiming.plan_soon(engine, fetch.torrent, "low water")
     engine.turn.defer("pump", host, planning.pump, engine, host)

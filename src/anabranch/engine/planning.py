@@ -32,7 +32,7 @@ from anabranch.webseed import (
 
 from . import claiming, resting
 from .asking import take_back
-from .claiming import blocks_left, cancel, claim, pace, run_at
+from .claiming import blocks_left, cancel, claim, run_at
 from .engine import Engine
 from .fetches import Fetch
 from .metrics import WEBSEED_PLANNED, WEBSEED_PLANS, WEBSEED_STARTED
@@ -44,8 +44,7 @@ _MANY = 2000  # candidates, after which each torrent offers one more only: a pla
 _AT_ONCE = 16  # torrents looked at, or requests reserved, in one turn
 _SOON = 1.0  # seconds to the next plan, where all that is missing is on its way and may be late
 _LATE = 2.0  # seconds that a peer may need for what it owes before an idle web seed is asked for it
-_STALLED = 2.0  # seconds without gain after which a piece, or what a web seed is asked for, is asked of another
-_UNANSWERED = 5.0  # seconds without anything of a request, after which another is asked
+_STALLED = 1.0  # seconds without gain after which a piece that peers owe us is asked of an idle web seed
 _PRIORITIES = tuple(sorted(Priority, reverse=True))
 
 
@@ -121,6 +120,9 @@ def _steps(engine: Engine) -> Iterator[_Look | _Reserve]:
             yield _Reserve(engine, chosen, request)
         for chosen in decided.start:
             yield _Reserve(engine, chosen)
+        idle = {one.seed for one in found if not web.requests.of(one.seed)}
+        if any(web.requests.at_host(seed.host) < HOST_REQUESTS for seed in idle):  # it may help another out soon
+            web.next_at = min(web.next_at, engine.clock() + _SOON)
     finally:
         web.planning = False
         if web.why:
@@ -217,8 +219,11 @@ _IS = {priority: bytes(number == priority for number in range(256)) for priority
 
 def may_fetch(torrent: TorrentState) -> bool:
     """Whether the torrent wants data now."""
-    live = isinstance(torrent.stage, Live) and not torrent.disk.selecting
-    return live and torrent.policy.download and torrent.pieces.missing_wanted > 0
+    return _wants_data(torrent) and not torrent.disk.selecting and torrent.pieces.missing_wanted > 0
+
+
+def _wants_data(torrent: TorrentState) -> bool:
+    return isinstance(torrent.stage, Live) and torrent.policy.download
 
 
 def _may_be_asked(seed: WebSeed, now: float) -> bool:
@@ -239,7 +244,7 @@ def _room(torrent: TorrentState) -> bitarray | None:
 def _worth(request: Request) -> int | None:
     """What the piece is worth that a request has come to; None where it is worth nothing any more."""
     fetch = request.attachment
-    if not isinstance(fetch, Fetch) or not may_fetch(fetch.torrent):
+    if not isinstance(fetch, Fetch) or not _wants_data(fetch.torrent):
         return None
     table = fetch.torrent.pieces
     return table.worth[min(fetch.at // table.piece_length, table.geometry.piece_count - 1)] or None
@@ -265,12 +270,7 @@ def _help_out(engine: Engine, torrent: TorrentState, seed: WebSeed, now: float) 
     for fetch in list(torrent.swarm.webseeds.fetches):
         if fetch.seed is seed:
             continue
-        patience = _STALLED if fetch.gain else _UNANSWERED
-        if fetch.since and not pace(fetch, now) and now - max(fetch.gain, fetch.since) > patience:
-            cancel(engine, fetch.request, "stalled")
-            freed = True
-        else:
-            freed |= claiming.share_with(torrent, fetch, seed, now)
+        freed |= claiming.share_with(engine, torrent, fetch, seed, now)
     return freed
 
 

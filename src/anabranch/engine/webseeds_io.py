@@ -106,6 +106,7 @@ class WebSeedReader:
                     ranged=part.ranged,
                     headers=dict(source.headers),
                     trusted=source.trusted,
+                    named=seed.base,
                 )
             if not reading.wanted:
                 break

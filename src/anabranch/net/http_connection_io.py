@@ -121,7 +121,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         A server can send a second answer behind the first, to be taken for the next request's. The loop may not have
         seen it yet: the system has. A new TLS connection is so too, as session tickets come unasked.
         """
-        return self.transport is None or _readable(self.transport.get_extra_info("socket").fileno())
+        return self.transport is None or readable(self.transport.get_extra_info("socket").fileno())
 
     async def ask(
         self, request: bytes, heard: Callable[[Head], int | None], sink: Landing, length: int, *, tunnel: bool = False
@@ -187,7 +187,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             return self._scrap
         try:
             room = exchange.sink.landing()
-        except Exception:  # noqa: BLE001 # it is asked again, and blamed, when the bytes have come
+        except Exception:  # noqa: BLE001 # bulkhead: it is asked again, and blamed, when the bytes have come
             room = None
         if not room:
             return self._scrap[:_SPILL]
@@ -386,7 +386,7 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._fail(NetworkFailed(Trouble.TIMEOUT, f"nothing for {BODY_PATIENCE:g} s {exchange.so_far()}"))
 
 
-def _readable(descriptor: int) -> bool:
+def readable(descriptor: int) -> bool:
     """Whether bytes, or the end, have come."""
     if not hasattr(select, "poll"):  # Windows, where select() knows no limit to the numbers of descriptors
         return bool(select.select([descriptor], [], [], 0)[0])

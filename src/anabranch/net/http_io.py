@@ -17,13 +17,15 @@ import zlib
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from importlib import import_module
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from anabranch.model import Address, InputRefused
 
+from .http_connection_io import readable
 from .resolve_io import resolve_soon
 from .sources import source_for
 from .troubles import NetworkFailed, Trouble
@@ -31,6 +33,7 @@ from .urls import Url, Use, address_in, is_public, parse_url, redirected, why_no
 
 if TYPE_CHECKING:
     import aiohttp
+    from aiohttp.connector import Connection
 
 MAX_REDIRECTS = 5
 _MOVED = frozenset({301, 302, 303, 307, 308})
@@ -247,6 +250,7 @@ class HttpClient:
                     family=socket.AF_INET6 if v6 else socket.AF_INET,
                     local_addr=(source, 0) if self._bind else None,
                 ),
+                request_class=_wary(),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=("Accept", "Content-Type"),
@@ -258,6 +262,28 @@ class HttpClient:
 def _basic(url: Url) -> str:
     """The URL's login, as HTTP has it (RFC 7617)."""
     return "Basic " + b64encode(url.login.encode()).decode()
+
+
+@cache
+def _wary() -> type[aiohttp.ClientRequest]:
+    """Requests that use no kept connection that brought more than was asked for: it would be taken for their answer."""
+    import aiohttp
+
+    known: WeakSet[object] = WeakSet()
+
+    class Wary(aiohttp.ClientRequest):
+        async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+            await asyncio.sleep(0)  # in which TLS hands over what it holds
+            protocol, transport = conn.protocol, conn.transport
+            if protocol is None or transport is None:
+                raise aiohttp.ServerDisconnectedError
+            kept = protocol in known
+            known.add(protocol)
+            if kept and (protocol.should_close or readable(transport.get_extra_info("socket").fileno())):
+                raise aiohttp.ServerDisconnectedError  # aiohttp then asks once more, over another connection
+            return await super().send(conn)
+
+    return Wary
 
 
 class _NotConnected(NetworkFailed):

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import quote, unquote_to_bytes, urljoin
 
@@ -169,6 +170,7 @@ def _as_number(host: str) -> int | None:
     return sum(head << 8 * (3 - place) for place, head in enumerate(heads)) + last
 
 
+@lru_cache(1024)  # a range of a web seed is asked for again and again
 def is_forbidden(address: Address) -> bool:
     """Whether no URL may lead there: link-local and where else clouds keep their secrets, multicast, unspecified."""
     ip = _meant(address)
@@ -176,6 +178,7 @@ def is_forbidden(address: Address) -> bool:
     return nobody or ip == IPv4Address("255.255.255.255") or (ip.version == 4 and ip.packed[0] == 0)
 
 
+@lru_cache(1024)
 def is_public(address: Address) -> bool:
     """Whether the address is in the Internet, not in somebody's own network or machine."""
     ip = _meant(address)
