@@ -13,7 +13,7 @@ from pathlib import Path
 from .program import PATH
 
 _PACKAGES = ("anabranch", "uvloop", "libtorrent")
-_PROGRAMS = {"aria2c": ["--version"], "transmission-daemon": ["--version"], "mktorrent": ["-h"]}
+_PROGRAMS = {"aria2c": ["--version"], "transmission-daemon": ["--version"], "mktorrent": ["-h"], "nginx": ["-v"]}
 
 
 def fingerprint() -> Mapping[str, str]:

@@ -1,6 +1,6 @@
 """One nginx and one who fetches from it, without any peer: sizes of pieces, a folder, TLS, slow connections.
 
-Targets: "Web seeds" (issue 7): twice libtorrent, and no less than aria2.
+Targets: "Web seeds" (issue 7): twice libtorrent as it comes, and no less than aria2.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .seats_aria2 import MISSING as NO_ARIA2
 from .seats_libtorrent import MISSING as NO_LIBTORRENT
 from .swarm import Swarm
 from .transfer import LEECHERS, SEEDERS, TORRENT, at_least, content, job
-from .webseed_seats import WebAnabranch, WebAria2, WebLibtorrent, named
+from .webseed_seats import TunedLibtorrent, WebAnabranch, WebAria2, WebLibtorrent, named
 from .webseed_server import MISSING as NO_NGINX
 from .webseed_server import Nginx, authority
 
@@ -39,6 +39,7 @@ class Fetcher:
 ALL = (
     Fetcher("anabranch", WebAnabranch),
     Fetcher("libtorrent", WebLibtorrent, NO_LIBTORRENT),
+    Fetcher("libtorrent-tuned", TunedLibtorrent, NO_LIBTORRENT),
     Fetcher("aria2", WebAria2, NO_ARIA2),
 )
 

@@ -1,9 +1,13 @@
-"""Who fetches from web seeds alone: ours, libtorrent and aria2, each with the settings that make it fastest here."""
+"""Who fetches from web seeds alone: ours as it comes, libtorrent as it comes and as fast as it can be made, and aria2.
+
+aria2, too, has the settings that make it fastest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from anabranch.bencode import decode, encode
 
@@ -13,7 +17,7 @@ from .seats_anabranch import Anabranch
 from .seats_aria2 import Aria2
 from .seats_libtorrent import Libtorrent
 
-LIBTORRENT_SETTINGS = {  # it has one connection for each web seed, whatever these say: they change little
+TUNED_SETTINGS = {  # it has one connection for each web seed, whatever these say: a second hasher is what counts
     "max_web_seed_connections": 16,
     "urlseed_max_request_bytes": 64 * MIB,
     "hashing_threads": 2,
@@ -52,10 +56,18 @@ class WebLibtorrent(Libtorrent):
 
     Args:
         job, place, host, trusted: As of WebAnabranch.
+        settings: Beside its defaults.
     """
 
-    def __init__(self, job: Job, place: Path, host: str, trusted: Path | None = None) -> None:
-        super().__init__(job, place, host, settings=LIBTORRENT_SETTINGS)
+    def __init__(
+        self,
+        job: Job,
+        place: Path,
+        host: str,
+        trusted: Path | None = None,
+        settings: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(job, place, host, settings=settings)
         self._trusted = trusted
 
     def start(self, *words: str | Path) -> None:
@@ -65,6 +77,13 @@ class WebLibtorrent(Libtorrent):
     def fetch(self, peers: Sequence[Address]) -> None:
         """As of every seat, but there are no peers."""
         self._run(self.data, (), seed=False)
+
+
+class TunedLibtorrent(WebLibtorrent):
+    """The same with the settings that make it fastest here."""
+
+    def __init__(self, job: Job, place: Path, host: str, trusted: Path | None = None) -> None:
+        super().__init__(job, place, host, trusted, TUNED_SETTINGS)
 
 
 class WebAria2(Aria2):

@@ -5,7 +5,6 @@ It is set up for speed: sendfile, connections that stay open, no log.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from .gauge import Address
 from .program import installed
 from .seats import Job, Seat, free_port, is_listening
+from .testbed import open_tests
 
 if TYPE_CHECKING:
     from authority import Authority
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 MISSING = installed("nginx")
 NAME = "seed.test"  # what its certificate is for, beside its address
 
-_TESTS = Path(__file__).resolve().parents[1] / "tests"
 _CONFIG = """
 daemon off;
 master_process off;
@@ -98,8 +97,7 @@ class Nginx(Seat):
 
 def authority(place: Path, host: str) -> Authority:
     """An authority of our own and a server's certificate for *host*, made in the directory *place* as the tests do."""
-    if str(_TESTS) not in sys.path:
-        sys.path.append(str(_TESTS))
+    open_tests()
     from authority import make_authority
 
     return make_authority(place, NAME, host)

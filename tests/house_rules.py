@@ -221,7 +221,7 @@ def test_of_nothing(source: Source, modules: frozenset[str]) -> Iterator[str]:
     """tests/ROOM/test_NAME.py tests src/.../ROOM/NAME.py or NAME_io.py; *_ASPECT may follow. *modules*: "room/name"."""
     parts = PurePosixPath(source.path).parts
     by_module = len(parts) == 3 and parts[2].startswith("test_")
-    if not by_module or parts[1] in ("interop", "resilience", "cli", "benchmarks"):
+    if not by_module or parts[1] in ("interop", "resilience", "soak", "cli", "benchmarks"):
         return
     subject = source.name.removeprefix("test_")
     while subject:

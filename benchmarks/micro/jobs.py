@@ -6,11 +6,9 @@ What belongs to the engine is done in the tests' engine in virtual time (tests/e
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count, cycle, islice
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -23,14 +21,15 @@ from anabranch.model import BLOCK_SIZE, Geometry, Priority
 from anabranch.picker import PieceOrder, Standing
 from anabranch.wire import Block, Connection, Have, Request, encode
 
+from ..testbed import open_tests
 from ..usual import usual_torrent
+from . import webseed_jobs
 from .job import Job, Work
 
 if TYPE_CHECKING:
     from engine.remotes import Remote
     from engine.rig import Node
 
-TESTS = Path(__file__).resolve().parents[2] / "tests"
 RUN = 64  # blocks, requests or messages in a piece of work
 SMALL, LARGE = 3_500, 350_000  # pieces: what grows with their number shows between the two
 _MIB = 1024 * 1024  # bytes
@@ -58,6 +57,7 @@ def jobs() -> Sequence[Job]:
         Job(f"engine: have of {LARGE} pieces", "have", RUN, partial(_engine_haves, LARGE)),
         Job("engine: stats", "torrent", 1, _stats),
         Job("engine: cached stats", "torrent", 1, _cached_stats),
+        *webseed_jobs.jobs(),
         Job("crypto: RC4", "MiB", 1, _rc4),
     ]
 
@@ -229,19 +229,14 @@ def _nothing() -> None:
 # The engine.
 
 
-def _virtual() -> None:
-    """Make the tests' engine importable."""
-    if str(TESTS) not in sys.path:
-        sys.path.append(str(TESTS))
-
-
 class _Downloading:
     """An engine that downloads pieces of 64 blocks from one peer; what comes waits until it is let in."""
 
     def __init__(self) -> None:
-        _virtual()
+        open_tests()
+        from engine.clocks import Clock
         from engine.remotes import Remote
-        from engine.rig import Clock, Node
+        from engine.rig import Node
         from engine.samples import sample
 
         self._clock = Clock()
@@ -306,9 +301,10 @@ def _engine_run() -> Callable[[], Work]:
 
 
 def _engine_haves(pieces: int) -> Callable[[], Work]:
-    _virtual()
+    open_tests()
+    from engine.clocks import Clock
     from engine.remotes import Remote
-    from engine.rig import Clock, Node
+    from engine.rig import Node
     from engine.samples import huge
 
     content = huge(pieces)
@@ -340,9 +336,10 @@ def _hear(node: Node, remote: Remote, wire: bytes) -> None:
 
 
 def _torrent() -> tuple[Node, TorrentState]:
-    _virtual()
+    open_tests()
+    from engine.clocks import Clock
     from engine.remotes import Remote
-    from engine.rig import Clock, Node
+    from engine.rig import Node
     from engine.samples import sample
 
     node = Node(Clock())

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.micro.counting import Counts, bytecodes_of, calls_of, count
 from benchmarks.micro.jobs import LARGE, SMALL, jobs
+from benchmarks.micro.webseed_jobs import MANY, TORRENTS
 
 MOST = {  # by the name of the job: calls, and bytecodes, for one step of it
     "decode bencode": (350, 13_000),
@@ -33,6 +34,8 @@ MOST = {  # by the name of the job: calls, and bytecodes, for one step of it
     f"engine: have of {LARGE} pieces": (60, 950),
     "engine: stats": (60, 800),
     "engine: cached stats": (2, 40),
+    f"web seeds: plan for {TORRENTS} torrents": (115, 1_500),
+    f"web seeds: plan for {MANY} pieces": (2_400, 33_000),
     "crypto: RC4": (3, 15),
 }
 

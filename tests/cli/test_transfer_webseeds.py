@@ -63,6 +63,7 @@ def test_a_web_seed_that_fails_is_said_once_and_peers_do_the_rest(tmp_path: Path
     [line] = [line for line in done.stderr.splitlines() if line.startswith("web seed ")]
     assert line.startswith(f"web seed {server.url}: ")
     assert "500" in line
+    assert line.endswith("; left alone for 1m00s")
     [event] = [one for one in map(json.loads, told.stdout.splitlines()) if one["event"] == "webseed_failed"]
     assert (event["webseed"], event["seconds"]) == (server.url, 60.0)
     for text in (done.stdout, done.stderr, told.stdout, told.stderr):

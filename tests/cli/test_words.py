@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from anabranch.cli import words
@@ -28,3 +30,12 @@ def test_times_have_two_units(seconds: float, text: str) -> None:
 def test_100_percent_is_only_what_is_whole() -> None:
     """Rounded down until then; nothing of nothing is all of it."""
     assert [words.percent(*pair) for pair in ((0, 5), (999, 1000), (5, 5), (0, 0))] == ["0%", "99%", "100%", "100%"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, ""), (59.8, "left alone for 1m00s"), (7, "left alone for 7s"), (inf, "never asked")],
+)
+def test_what_follows_a_failure_is_said(seconds: float, text: str) -> None:
+    """A person sees whether there is something to be done."""
+    assert words.pause(seconds) == text

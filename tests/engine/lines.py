@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from anabranch.engine.state import TorrentState
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import Sample
 
 STEP = 0.02  # seconds

@@ -8,8 +8,9 @@ from typing import Any
 from anabranch.engine.residence_io import Residence
 from anabranch.engine.state import TorrentState
 from anabranch.storage import FileStorage, SessionKey
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, until
+from engine.rig import Node, until
 from engine.samples import Sample
 
 

@@ -34,7 +34,8 @@ from anabranch.wire import (
     read_metadata,
     write_metadata,
 )
-from engine.rig import Clock, Node, NodeLink, run
+from engine.clocks import Clock
+from engine.rig import Node, NodeLink, run
 from engine.samples import PlainStorage, Sample
 
 _NUMBERS = count(1)

@@ -15,7 +15,8 @@ from anabranch.engine.wanting import allow_download, allow_upload
 from anabranch.metainfo import Magnet
 from anabranch.model import Address, InfoHash, InfoHashV2
 from anabranch.tracker import AnnounceRequest, Event, FaultKind, TrackerFault
-from engine.rig import Clock, Node, until
+from engine.clocks import Clock
+from engine.rig import Node, until
 from engine.samples import Faults, Held, PlainStorage
 from engine.trackers import (
     DOWN,

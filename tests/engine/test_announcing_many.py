@@ -14,7 +14,8 @@ from anabranch.engine.announcing import AT_ONCE, PER_URL, Announce, Tiers
 from anabranch.engine.state import TorrentState
 from anabranch.model import InfoHash
 from anabranch.tracker import FaultKind, TrackerFault
-from engine.rig import Clock, Node
+from engine.clocks import Clock
+from engine.rig import Node
 from engine.samples import sample
 from engine.trackers import ONE, PLAIN, THREE, TWO, due, failed, told, tracked
 

@@ -9,8 +9,9 @@ from anabranch.engine.asking import ask
 from anabranch.engine.wanting import allow_download, choose_pieces, read_ahead
 from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.wire import OurExtensions, RequestRun
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import Sample, huge, sample
 from engine.truth import check
 

@@ -10,9 +10,10 @@ from anabranch.engine.state import TorrentState
 from anabranch.engine.wanting import choose_file, read_ahead
 from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.wire import RequestRun
+from engine.clocks import Clock
 from engine.lines import Line, flow
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Sample, sample
 from engine.truth import check
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from anabranch.engine.wanting import read_ahead
 from anabranch.model import BLOCK_SIZE
+from engine.clocks import Clock
 from engine.lines import Line, flow
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import sample
 from engine.truth import check
 

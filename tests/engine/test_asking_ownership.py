@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from anabranch.engine.asking import ask, ask_everybody
 from anabranch.engine.wanting import allow_download, choose_pieces, read_ahead
 from anabranch.model import Priority
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import on_disk, sample
 from engine.truth import check
 

@@ -10,8 +10,9 @@ import pytest
 from anabranch.engine.asking import ask, ask_everybody
 from anabranch.engine.wanting import choose_pieces, read_ahead
 from anabranch.model import BLOCK_SIZE, Priority
+from engine.clocks import Clock
 from engine.lines import STEP, Line, flow
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import sample
 
 SPEED = 200.0  # blocks a second

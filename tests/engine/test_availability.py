@@ -12,8 +12,9 @@ from anabranch.engine import availability
 from anabranch.engine.chatter import BURST
 from anabranch.model import PeerFault, all_pieces, no_pieces
 from anabranch.wire import DONT_HAVE, OurExtensions
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import sample
 from engine.truth import check
 

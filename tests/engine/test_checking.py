@@ -14,8 +14,9 @@ from anabranch.engine.state import TorrentState
 from anabranch.engine.stats import stats_of
 from anabranch.model import StorageFailed, all_pieces, no_pieces
 from anabranch.storage import Completion
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import Faults, GroupedStorage, PlainStorage, huge, sample
 from engine.truth import check
 

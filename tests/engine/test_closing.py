@@ -16,9 +16,10 @@ from anabranch.engine.stage import Checking, Closing, Dropped, Failed
 from anabranch.engine.wanting import allow_download, allow_upload, choose_pieces
 from anabranch.model import Closed, Priority, all_pieces
 from anabranch.storage import InUse, SessionStore, session_key
+from engine.clocks import Clock
 from engine.crowd import together
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, settle, until
+from engine.rig import Node, run, settle, until
 from engine.samples import Faults, GroupedStorage, PlainStorage, huge, sample
 from engine.truth import check
 

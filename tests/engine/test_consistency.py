@@ -17,8 +17,9 @@ from anabranch.metainfo import Magnet
 from anabranch.model import Priority
 from anabranch.picker import Standing
 from anabranch.storage import Completion
+from engine.clocks import Clock
 from engine.remotes import Remote, Teacher
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Faults, PlainStorage, modern, sample
 from engine.spaces import Space, Tenancy
 from engine.truth import check

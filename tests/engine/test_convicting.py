@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from anabranch.engine import events
+from anabranch.engine.fetches import Fetch
 from anabranch.model import BLOCK_SIZE, TorrentError
 from anabranch.webseed import PENANCE, BadAnswer, FileMissing, State, TooFast
-from engine.rig import Clock, Node, connect, run, until
+from engine.clocks import Clock
+from engine.rig import Node, connect, run, until
 from engine.samples import sample
 from engine.web_world import Server, Web, check, in_book
 
@@ -101,7 +103,7 @@ def test_a_missing_file_takes_only_its_pieces_away() -> None:
     node = Node(clock)
     torrent = node.add(content)
     node.settle()
-    said = []
+    said: list[int] = []
 
     def fault(fetch: object) -> TorrentError | None:
         if not said:
@@ -113,6 +115,28 @@ def test_a_missing_file_takes_only_its_pieces_away() -> None:
     run(clock, node, 60)
     assert [piece for piece in range(12) if not torrent.pieces.complete[piece]] == [3, 4, 5]
     assert not seed.penance_until
+    check(node)
+
+
+def test_of_many_missing_files_one_is_told() -> None:
+    """A folder's URL that is mistyped misses them all: that is one thing to know, not thousands."""
+    clock = Clock()
+    content = sample(pieces=12, files=(4 * BLOCK_SIZE,) * 12)
+    node = Node(clock)
+    torrent = node.add(content)
+    node.settle()
+    info = torrent.metainfo.info
+
+    def fault(fetch: Fetch) -> TorrentError:
+        file = fetch.request.next // info.geometry.piece_length
+        return FileMissing(f"one.test answers 404, asked for file {file}", 404, file)
+
+    [seed] = Web(node).add(torrent, content, {"http://one.test/": Server(delay=2.0, fault=fault)})
+    told: list[events.Event] = []
+    run(clock, node, 120, lambda: told.extend(node.told()))
+    assert seed.lacks is not None
+    assert seed.lacks.all()
+    assert len([event for event in told if isinstance(event, events.WebSeedFailed)]) == 1
     check(node)
 
 

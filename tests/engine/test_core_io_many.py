@@ -25,7 +25,8 @@ from anabranch.engine import closing, dialing, ticking
 from anabranch.engine.stage import Live
 from anabranch.model import Address, Closed
 from anabranch.storage import SessionStore
-from engine.rig import Clock, Node
+from engine.clocks import Clock
+from engine.rig import Node
 from engine.samples import Held, sample
 from ours import until
 

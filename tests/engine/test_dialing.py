@@ -11,8 +11,9 @@ from anabranch.engine.candidates import Candidates, half_open_limit
 from anabranch.engine.state import TorrentState
 from anabranch.engine.wanting import allow_download, allow_upload
 from anabranch.model import Address, Priority
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import Held, modern, sample
 
 CONTENT = sample(pieces=4, blocks=1)

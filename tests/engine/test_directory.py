@@ -9,7 +9,8 @@ from anabranch.engine.directory import Directory, names_of
 from anabranch.engine.state import TorrentState
 from anabranch.metainfo import Magnet
 from anabranch.model import InfoHash, InfoHashV2
-from engine.rig import Clock, Node
+from engine.clocks import Clock
+from engine.rig import Node
 from engine.samples import sample
 
 FIRST, SECOND = InfoHash(b"1" * 20), InfoHash(b"2" * 20)

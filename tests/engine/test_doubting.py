@@ -13,8 +13,9 @@ from anabranch.engine.failing import fail
 from anabranch.engine.state import TorrentState
 from anabranch.model import BLOCK_SIZE, StorageFailed
 from anabranch.wire import HashRequest
+from engine.clocks import Clock
 from engine.remotes import Remote, Teacher
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import PlainStorage, Sample, changed, modern, on_disk
 from engine.truth import check
 

@@ -11,8 +11,9 @@ from anabranch.engine.checking import queue_check
 from anabranch.engine.stage import Live
 from anabranch.engine.wanting import allow_download, choose_pieces
 from anabranch.model import PeerFault, Priority, all_pieces
+from engine.clocks import Clock
 from engine.remotes import Deaf, Refuser, Remote, Spoil
-from engine.rig import Clock, Node, connect, run, settle, until
+from engine.rig import Node, connect, run, settle, until
 from engine.samples import Faults, GroupedStorage, Held, PlainStorage, on_disk, sample
 from engine.truth import check
 

@@ -16,8 +16,9 @@ from anabranch.engine.state import TorrentState
 from anabranch.metainfo import Magnet, Metainfo, Wanted, compose
 from anabranch.model import BLOCK_SIZE, StorageFailed
 from anabranch.wire import Hashes, HashReject, HashRequest
+from engine.clocks import Clock
 from engine.remotes import Remote, Teacher
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import Sample, modern, on_disk, sample
 from engine.truth import check
 

@@ -11,8 +11,9 @@ from anabranch.metainfo import Metainfo, PieceLayers, leaves_of
 from anabranch.model import BLOCK_SIZE
 from anabranch.storage import Completion
 from anabranch.wire import Hashes, HashReject, HashRequest
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import PlainStorage, Sample, modern
 from metainfo.v2 import content as bytes_of
 from metainfo.v2 import file, plain_layers, root_and_layer, v2

@@ -12,7 +12,8 @@ from anabranch.engine.extending import MOST_PAYLOAD, OUR_OWN, register_extension
 from anabranch.engine.metrics import Metrics, metrics_mapping
 from anabranch.engine.state import TorrentState
 from anabranch.model import Address, InputRefused
-from engine.rig import Clock, Node, connect, settle
+from engine.clocks import Clock
+from engine.rig import Node, connect, settle
 from engine.samples import sample
 
 CONTENT = sample(pieces=2, blocks=1)

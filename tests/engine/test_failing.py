@@ -12,8 +12,9 @@ from anabranch.engine.failing import RETRY_EVERY
 from anabranch.engine.stage import Failed, Live
 from anabranch.engine.stats import stats_of
 from anabranch.model import StorageFailed
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import Faults, GroupedStorage, PlainStorage, on_disk, sample
 from engine.truth import check
 

@@ -15,8 +15,9 @@ from anabranch.engine.unchoking import choke_everybody
 from anabranch.engine.wanting import allow_upload, choose_pieces, read_ahead
 from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.wire import AllowedFast, Rejected, RequestRun
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Sample, sample
 from engine.truth import check
 

@@ -6,7 +6,8 @@ import pytest
 
 from anabranch.engine.state import TorrentState
 from anabranch.model import BLOCK_SIZE
-from engine.rig import Clock, Node, connect, run, until
+from engine.clocks import Clock
+from engine.rig import Node, connect, run, until
 from engine.samples import Sample, modern, sample
 from engine.web_world import Server, Web, check
 

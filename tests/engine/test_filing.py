@@ -8,8 +8,9 @@ from anabranch.engine.feed_io import Feeds
 from anabranch.engine.filing import piece_changed, piece_lost
 from anabranch.engine.state import TorrentState
 from anabranch.model import BLOCK_SIZE, all_pieces
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Held, sample
 
 # Pieces of one block: the first file is in 0 to 2, the next in 2, the third in 2 to 7, the last is empty.

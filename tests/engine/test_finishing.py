@@ -14,8 +14,9 @@ from anabranch.engine.stage import Live
 from anabranch.engine.state import Peer
 from anabranch.model import BLOCK_SIZE
 from anabranch.wire import Have
+from engine.clocks import Clock
 from engine.remotes import Remote, half_written
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import PlainStorage, on_disk, sample
 from engine.truth import check
 

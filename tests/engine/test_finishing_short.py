@@ -23,8 +23,9 @@ from anabranch.engine.stats import bytes_completed, stats_of
 from anabranch.metainfo import Magnet, Metainfo, MetainfoError
 from anabranch.model import BLOCK_SIZE, InputRefused, Priority, all_pieces
 from anabranch.storage import Completion, FileStorage, Handles, MemoryCompletion
+from engine.clocks import Clock
 from engine.remotes import Remote, Teacher
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import GroupedStorage, Held, PlainStorage, Sample, modern, on_disk
 from engine.truth import check
 

@@ -11,8 +11,9 @@ from anabranch.engine.state import TorrentState
 from anabranch.model import BLOCK_SIZE, InfoHash
 from anabranch.storage import Buffer, Layout
 from anabranch.storage.backend import Room
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import PlainPiece, PlainStorage, PlainTorrent, Sample, sample
 from engine.truth import check
 

@@ -10,8 +10,9 @@ from anabranch.engine.stage import Failed
 from anabranch.engine.state import TorrentState
 from anabranch.model import BLOCK_SIZE
 from anabranch.storage import SessionStore
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import Faults, GroupedStorage, sample
 from engine.truth import check
 

@@ -18,8 +18,9 @@ from anabranch.engine.state import TorrentState
 from anabranch.metainfo import Magnet, MetainfoError
 from anabranch.model import BLOCK_SIZE, Address, Closed, InfoHash, InputRefused, PeerFault, all_pieces, no_pieces
 from anabranch.wire import Handshake, Have, MetadataData, MetadataRequest, write_metadata
+from engine.clocks import Clock
 from engine.remotes import Remote, Teacher
-from engine.rig import Clock, Nobody, Node, connect, run, settle, until
+from engine.rig import Nobody, Node, connect, run, settle, until
 from engine.samples import Held, PlainStorage, Sample, changed, modern, on_disk, sample
 from engine.truth import check
 

@@ -8,8 +8,9 @@ from anabranch.engine import adding, announcing
 from anabranch.engine.stage import Failed, Learning, Live
 from anabranch.engine.state import TorrentState
 from anabranch.metainfo import Magnet, Metainfo
+from engine.clocks import Clock
 from engine.remotes import Teacher
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import modern
 
 LENGTHS = (100_000, 0, 40_000, 5, 65_536)

@@ -12,8 +12,9 @@ from anabranch.engine.adding import parse_source
 from anabranch.engine.stage import Learning, Live
 from anabranch.metainfo import Magnet, Metainfo
 from anabranch.storage import SessionStore, session_key
+from engine.clocks import Clock
 from engine.remotes import Teacher
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import GroupedStorage, Sample, modern, on_disk, sample
 
 LENGTHS = (100_000, 40_000, 5, 65_536)

@@ -7,8 +7,9 @@ import pytest
 from anabranch.engine import introducing
 from anabranch.metainfo import Magnet
 from anabranch.wire import Have
+from engine.clocks import Clock
 from engine.remotes import Remote, Teacher
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Held, modern, sample
 
 LENGTHS = (100_000, 0, 40_000, 5, 65_536)

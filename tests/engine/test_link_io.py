@@ -22,7 +22,8 @@ from anabranch.engine.link_io import MESSAGES_AT_ONCE, MOST_UNTOLD, PLAIN_SIZE, 
 from anabranch.engine.state import TorrentState
 from anabranch.model import BLOCK_SIZE, Address, all_pieces
 from anabranch.wire import HANDSHAKE_LENGTH, Connection, Handshake, RequestRun, messages
-from engine.rig import Clock, Node
+from engine.clocks import Clock
+from engine.rig import Node
 from engine.samples import sample
 
 FAST_OPEN, NO_COOKIE = 30, 34  # TCP_FASTOPEN_CONNECT and TCP_FASTOPEN_NO_COOKIE of Linux

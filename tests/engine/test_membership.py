@@ -15,8 +15,9 @@ from anabranch.engine.wanting import set_max_connections
 from anabranch.engine.worst import Newcomer, gives_way
 from anabranch.model import Address, PeerFault
 from anabranch.wire import Handshake, HaveAll, HaveNone, PeerHas
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Nobody, Node, NodeLink, connect, run, settle
+from engine.rig import Nobody, Node, NodeLink, connect, run, settle
 from engine.samples import Held, PlainStorage, sample
 from engine.truth import check
 

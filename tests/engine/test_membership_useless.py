@@ -7,8 +7,9 @@ from typing import Any
 from anabranch.engine.state import TorrentState
 from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.wire import ExtendedHandshake, OurExtensions
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Held, Sample, sample
 
 Half = tuple[Node, TorrentState, Sample]

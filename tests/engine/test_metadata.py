@@ -22,8 +22,9 @@ from anabranch.wire import (
     read_metadata,
     write_metadata,
 )
+from engine.clocks import Clock
 from engine.remotes import Remote, Teacher
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import Sample, changed, modern, sample
 from engine.truth import check
 

@@ -37,8 +37,9 @@ from anabranch.engine.metrics import (
 from anabranch.engine.receiving import take
 from anabranch.wire import BlocksLanded, Connection
 from benchmarks.micro.counting import bytecodes_of
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, connect, run, settle
+from engine.rig import Node, connect, run, settle
 from engine.samples import sample
 
 CONTENT = sample(pieces=6, blocks=4)

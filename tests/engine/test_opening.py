@@ -14,8 +14,9 @@ from anabranch.engine.state import Policy
 from anabranch.engine.wanting import make_order
 from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.storage import Completion, FileStorage
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import PlainStorage, PlainTorrent, sample
 from engine.truth import check
 

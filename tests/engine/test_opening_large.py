@@ -18,8 +18,9 @@ from anabranch.engine.state import Policy, TorrentState
 from anabranch.metainfo import Metainfo
 from anabranch.model import BLOCK_SIZE
 from anabranch.storage import FileStorage, SessionStore, session_key
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import Sample
 
 PIECE_LENGTH = 8 * 1024 * 1024

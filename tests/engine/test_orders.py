@@ -13,8 +13,9 @@ from anabranch.engine.state import TorrentState
 from anabranch.engine.wanting import choose_pieces, read_ahead
 from anabranch.metainfo import Magnet
 from anabranch.model import Priority
+from engine.clocks import Clock
 from engine.remotes import Remote, Teacher
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Sample, sample
 from engine.spaces import Space, Tenancy
 from engine.truth import check

@@ -8,8 +8,9 @@ from anabranch.engine.ourselves import Ourselves
 from anabranch.model import Address
 from anabranch.net import peer_priority
 from anabranch.wire import OurExtensions
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import sample
 
 

@@ -22,8 +22,9 @@ from anabranch.engine.piece_states import (
 from anabranch.engine.state import TorrentState
 from anabranch.engine.wanting import choose_file, choose_pieces
 from anabranch.model import Priority, no_pieces
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import Held, huge, sample
 
 

@@ -7,7 +7,8 @@ import pytest
 from anabranch.engine import wanting
 from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.webseed import HOST_REQUESTS, STARTERS, State
-from engine.rig import Clock, Node, run, until
+from engine.clocks import Clock
+from engine.rig import Node, run, until
 from engine.samples import sample
 from engine.web_world import Server, Web, check, in_book
 

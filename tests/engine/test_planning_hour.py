@@ -12,7 +12,8 @@ from anabranch.engine.fetches import Fetch
 from anabranch.engine.state import TorrentState
 from anabranch.model import Priority, StorageFailed, TorrentError
 from anabranch.webseed import BadAnswer, FileMissing, Source, TooFast
-from engine.rig import Clock, Node
+from engine.clocks import Clock
+from engine.rig import Node
 from engine.samples import sample
 from engine.web_world import Server, Web, check
 

@@ -8,8 +8,9 @@ from anabranch.engine.privacy import DISCOVERIES, discovery_allowed
 from anabranch.metainfo import Magnet
 from anabranch.model import Address, InfoHash, PeerFault
 from anabranch.wire import Handshake
+from engine.clocks import Clock
 from engine.remotes import Remote, Teacher
-from engine.rig import Clock, Nobody, Node
+from engine.rig import Nobody, Node
 from engine.samples import changed, sample
 from engine.truth import check
 

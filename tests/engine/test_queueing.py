@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from anabranch.engine.queueing import MOST_SEARCHED, PATIENCE, cancel, drop_queue, enqueue
 from anabranch.model import BLOCK_SIZE
 from anabranch.wire import CancelRun, RequestRun
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import sample
 
 

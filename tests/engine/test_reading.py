@@ -16,8 +16,9 @@ from anabranch.engine.reading import Place, peek, read_found, stop_waiting, wait
 from anabranch.engine.stage import Failed
 from anabranch.model import BLOCK_SIZE, Closed, Priority, StorageFailed
 from anabranch.storage import Completion
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import Faults, Held, PlainStorage, huge, sample
 from engine.truth import check
 

@@ -15,9 +15,10 @@ from anabranch.model import BLOCK_SIZE, PeerFault
 from anabranch.picker.window import START
 from anabranch.streaming import Reader
 from anabranch.wire import BlocksLanded, CancelledBlock, CancelRun, Rejected, RequestRun, UnexpectedBlock
+from engine.clocks import Clock
 from engine.lines import Line, flow
 from engine.remotes import Deaf, Refuser, Remote
-from engine.rig import Clock, Node, connect, run, until
+from engine.rig import Node, connect, run, until
 from engine.samples import modern, on_disk, sample
 from engine.truth import check
 

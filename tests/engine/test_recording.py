@@ -8,8 +8,9 @@ from anabranch.engine import events
 from anabranch.engine.stage import Failed
 from anabranch.model import Priority
 from anabranch.storage import Completion
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import Faults, GroupedStorage, PlainStorage, sample
 
 

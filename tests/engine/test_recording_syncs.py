@@ -14,8 +14,9 @@ import pytest
 from anabranch.metainfo import Metainfo
 from anabranch.model import InfoHash, Priority
 from anabranch.storage import FileStorage, MemoryCompletion, SessionStore, session_key
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import Sample, _torrent, sample
 
 

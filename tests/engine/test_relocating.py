@@ -18,9 +18,10 @@ from anabranch.engine.stage import Checking, Closing, Dropped, Failed, Live, Mov
 from anabranch.model import BLOCK_SIZE, Closed, InputRefused, Misused, Priority, StorageFailed, all_pieces
 from anabranch.storage import Place, folder_io
 from anabranch.wire import Choked, Unchoke
+from engine.clocks import Clock
 from engine.places import names, seeding, settled
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import on_disk, sample
 from engine.truth import check
 

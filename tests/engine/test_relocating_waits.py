@@ -14,9 +14,10 @@ from anabranch.engine.state import TorrentState
 from anabranch.engine.stats import stats_of
 from anabranch.model import StorageFailed
 from anabranch.storage import FileStorage, Removing, SessionKey, SessionStore
+from engine.clocks import Clock
 from engine.places import seeding
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import sample
 
 CONTENT = sample(pieces=4, blocks=2)

@@ -13,7 +13,8 @@ from anabranch.engine.stage import Failed, Live
 from anabranch.engine.state import TorrentState
 from anabranch.model import StorageFailed, all_pieces
 from anabranch.storage import ClientStorage, SessionStore
-from engine.rig import Clock, Node, connect, run
+from engine.clocks import Clock
+from engine.rig import Node, connect, run
 from engine.samples import Held, PlainStorage, sample
 
 CONTENT = sample(pieces=4, blocks=2)

@@ -20,8 +20,9 @@ from anabranch.storage import CacheStorage, MemoryStorage
 from anabranch.storage.backend import Layout
 from anabranch.storage.memory import MemoryTorrent
 from anabranch.wire import DontHave
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import Sample, on_disk, sample
 from engine.truth import check
 

@@ -11,8 +11,9 @@ from anabranch.engine.stage import Failed, Live
 from anabranch.model import StorageFailed
 from anabranch.storage import FileStorage
 from anabranch.testing.faulty import Fault, FaultyStorage
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import on_disk, sample
 from engine.truth import check
 

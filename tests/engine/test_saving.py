@@ -17,8 +17,9 @@ from anabranch.engine.wanting import allow_download
 from anabranch.metainfo import Magnet
 from anabranch.model import BLOCK_SIZE, InputRefused, Priority
 from anabranch.storage import MemoryStorage, SessionKey, SessionStore
+from engine.clocks import Clock
 from engine.remotes import Remote, half_written
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Faults, PlainStorage, Sample, sample
 
 CONTENT = sample(files=(70_000, 70_000, 5), blocks=4)

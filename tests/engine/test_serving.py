@@ -10,8 +10,9 @@ from anabranch.engine.stage import Failed
 from anabranch.engine.wanting import allow_upload
 from anabranch.model import BLOCK_SIZE, Closed
 from anabranch.storage import ClientStorage, Completion
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Held, PlainStorage, Sample, sample
 
 

@@ -20,8 +20,9 @@ from anabranch.net import Bucket
 from anabranch.storage import Layout, MmapStorage
 from anabranch.storage.mapped_io import MmapTorrent
 from anabranch.wire import messages
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Sample, sample
 from engine.test_link_io import joined, spoken
 from ours import KIB, address_of, finished, make_client

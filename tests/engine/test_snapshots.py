@@ -9,8 +9,9 @@ from anabranch.engine.engine import Engine
 from anabranch.engine.snapshots import FRESH, picture_of
 from anabranch.engine.state import TorrentState
 from anabranch.engine.stats import TorrentStats, stats_of
+from engine.clocks import Clock
 from engine.crowd import together
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import sample
 
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from anabranch.engine.checking import want_check
 from anabranch.engine.stats import bytes_completed, peer_stats, stats_of
 from anabranch.model import BLOCK_SIZE, Address, Priority, all_pieces
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Faults, Held, PlainStorage, sample
 
 FILES = (50_000, 0, 16_384, 1, 120_000, 7)

@@ -14,9 +14,10 @@ from anabranch.engine.wanting import choose_pieces
 from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.wire import CancelRun
 from anabranch.wire.expected import Run
+from engine.clocks import Clock
 from engine.lines import Line, flow
 from engine.remotes import Remote
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import sample
 from engine.truth import check
 

@@ -6,8 +6,9 @@ from anabranch.engine.state import Policy, Suggestions, TorrentState
 from anabranch.engine.suggesting import AHEAD
 from anabranch.model import BLOCK_SIZE, all_pieces
 from anabranch.wire import AllowedFast, Suggest
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import Sample, sample
 
 AT_A_TIME = AHEAD // (4 * BLOCK_SIZE)  # pieces of four blocks

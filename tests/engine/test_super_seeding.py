@@ -10,8 +10,9 @@ from anabranch.engine.state import TorrentState
 from anabranch.engine.super_seeding import PATIENCE, UNWANTED_AFTER, set_super_seeding
 from anabranch.model import BLOCK_SIZE
 from anabranch.wire import AllowedFast, Event, ExtendedHandshake, Have, HaveAll, HaveNone, Interested, PeerHas
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, connect, run, until
+from engine.rig import Node, connect, run, until
 from engine.samples import Held, Sample, sample
 
 

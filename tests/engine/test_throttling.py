@@ -9,8 +9,9 @@ from anabranch.engine.choking import RECHOKE_EVERY, SLOTS
 from anabranch.engine.state import TorrentState
 from anabranch.engine.throttling import RATE, TIMES
 from anabranch.model import BLOCK_SIZE
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Sample, sample
 
 CONTENT = sample(pieces=4, blocks=4)

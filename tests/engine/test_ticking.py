@@ -9,8 +9,9 @@ from anabranch.engine.ticking import IDLE_AFTER, SNUBBED_AFTER, ZOMBIE_AFTER
 from anabranch.metainfo import Magnet
 from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.wire import CancelRun
+from engine.clocks import Clock
 from engine.remotes import Deaf, Remote, Teacher
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import on_disk, sample
 from engine.truth import check
 

@@ -13,8 +13,9 @@ from anabranch.engine.state import TorrentState
 from anabranch.engine.wanting import allow_upload
 from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.wire import Choked, Unchoke
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Held, Sample, sample
 
 

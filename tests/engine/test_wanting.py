@@ -14,9 +14,10 @@ from anabranch.engine.state import TorrentState
 from anabranch.engine.turn_io import SLICE
 from anabranch.engine.wanting import choose_file, choose_pieces, read_ahead, refresh_all
 from anabranch.model import Priority
+from engine.clocks import Clock
 from engine.crowd import together
 from engine.remotes import Remote
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import Held, huge, on_disk, sample
 from engine.truth import check
 

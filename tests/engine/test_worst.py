@@ -5,8 +5,9 @@ from __future__ import annotations
 from anabranch.engine.state import TorrentState
 from anabranch.engine.worst import Newcomer, gives_way, worst_first
 from anabranch.model import BLOCK_SIZE, Address
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run
+from engine.rig import Node, run
 from engine.samples import Held, sample
 
 CONTENT = sample(pieces=9, blocks=1)

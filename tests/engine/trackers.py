@@ -9,8 +9,9 @@ from anabranch.engine import announcing
 from anabranch.engine.announcing import Announce
 from anabranch.engine.state import TorrentState
 from anabranch.tracker import AnnounceReply, AnnounceRequest, FaultKind, TrackerFault
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, until
+from engine.rig import Node, until
 from engine.samples import Sample, sample
 
 PORT = 6881

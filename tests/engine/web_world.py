@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from math import isinf
 from random import Random
 
 from anabranch.engine import fetching, webseeding
@@ -143,8 +142,7 @@ class Web:
                 with engine.turn:
                     view = fetching.landing(engine, fetch, room if left is None else min(room, left))
                 if not isinstance(view, memoryview):
-                    assert isinf(view)
-                    yield
+                    yield  # no memory, or none of a limited rate: it looks again when time passes
                     continue
                 begin = fetch.at
                 view[:] = server.spoil(begin, content[begin : begin + len(view)])

@@ -219,7 +219,7 @@ def test_of_two_web_seeds_the_wrong_one_is_blamed_and_left(shelf: Path, tmp_path
     """It is not asked again for a minute; the other, which has to share the work, has everything."""
     original = single(shelf)
     with (
-        Nginx(tmp_path / "nginx", shelf, SERVER, rate=8 * MIB) as nginx,
+        Nginx(tmp_path / "nginx", shelf, SERVER, rate=3 * MIB) as nginx,
         WebServer(shelf, lambda request: flipping(256 * KIB), host=OTHER) as liar,
         make_client(tmp_path, OURS) as client,
     ):
@@ -228,7 +228,7 @@ def test_of_two_web_seeds_the_wrong_one_is_blamed_and_left(shelf: Path, tmp_path
         wrong, right = settled(added)
         assert wrong.url == f"{liar.url}/"
         assert wrong.state == "suspended"
-        assert 50 < wrong.penance_left <= 60
+        assert 0 < wrong.penance_left <= 60
         assert right.state in ("idle", "active")
         assert not right.last_error
         assert added.stats().corrupt
@@ -257,7 +257,9 @@ def test_a_script_that_is_asked_for_pieces(shelf: Path, which: object, tmp_path:
     """BEP 17."""
     original = single(shelf) if which is single else many(shelf)
     bare = Metainfo.parse(create(original, piece_length=256 * KIB))
-    with WebServer({}, lambda request: in_pieces(content_in(bare.info, shelf)), host=OTHER) as server:
+    with WebServer(
+        {}, lambda request: in_pieces(content_in(bare.info, shelf), bare.info.geometry.length_of), host=OTHER
+    ) as server:
         torrent = create(original, piece_length=256 * KIB, httpseeds=[f"{server.url}/seed.php"])
         with make_client(tmp_path, OURS) as client:
             added = client.add(torrent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -428,5 +429,25 @@ def test_a_second_answer_is_seen_before_the_loop_has_read_it(pair: tuple[socket.
         assert not connection.stale()
         theirs.send(b"H")
         assert connection.stale()
+
+    play(scene)
+
+
+@given(
+    st.sampled_from([b"", ANSWER, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"HTTP/1.1 200 OK\n\n"]),
+    st.lists(st.binary(max_size=40) | st.sampled_from([b"9\r\n", b"\r\n", b"0\r\n\r\n", BODY, ANSWER]), max_size=8),
+    st.integers(1, 900),
+)
+def test_any_bytes_are_an_answer_or_blamed(start: bytes, noise: list[bytes], step: int) -> None:
+    """In one kind of error; and what was not asked for ends the connection."""
+
+    async def scene(loop: VirtualLoop, connection: HttpConnection, transport: Transport) -> None:
+        task = asked(connection, Memory(750))
+        await turns(1)
+        transport.bring(start + b"".join(noise), step)
+        transport.abort()
+        await turns()
+        with suppress(NetworkFailed):
+            await task
 
     play(scene)

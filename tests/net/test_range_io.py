@@ -13,7 +13,7 @@ from anabranch.model import Address, InputRefused, TorrentError
 from anabranch.net import Answer, BodyFlow, NetworkFailed, NotResolved, RangeClient, Trouble
 from loops import Run
 from net.certificates import contexts
-from net.raw_server import BODY, Caller, Memory, RawServer, answering, got, moved, names, reply, url_of
+from net.raw_server import BODY, SECRET, Caller, Memory, RawServer, answering, got, moved, names, reply, url_of
 from small_servers import ProxyServer
 
 LARGE = bytes(range(251)) * 40_000  # 10 MB: more than sockets hold
@@ -310,3 +310,22 @@ def test_a_header_that_decides_how_the_reply_is_read_is_refused(run: Run[Any]) -
         with pytest.raises(InputRefused, match="not to be chosen"):
             run(got(server.url, headers={"Range": "bytes=0-"}))
         assert server.connections == 0
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_proxy_that_cannot_be_reached_is_named_as_what_failed(
+    run: Run[Any], tmp_path: Path, scheme: str, known: bool
+) -> None:
+    """Not the server, which nobody has asked."""
+    _, ours = contexts(tmp_path)
+
+    async def resolve(host: str, port: int) -> list[Address]:
+        if not known:
+            raise NotResolved(host, "no such name")
+        return [Address("127.0.0.1", 1)]
+
+    proxy = url_of("http://proxy.example:1")
+    with pytest.raises(NetworkFailed, match=r"^the proxy: ") as caught:
+        run(got(f"{scheme}://a.example/{SECRET}", proxy=proxy, tls=ours, resolve=resolve))
+    assert caught.value.trouble is Trouble.CONNECTION

@@ -17,8 +17,9 @@ from anabranch.engine import events, failing
 from anabranch.engine.stage import Failed
 from anabranch.storage import Bulk, FileStorage
 from anabranch.testing.faulty import Call, Fault, FaultyStorage
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node, run, until
+from engine.rig import Node, run, until
 from engine.samples import on_disk, sample
 from engine.truth import check
 from ours import KIB, MIB, address_of, finished, make_client

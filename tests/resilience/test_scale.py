@@ -9,9 +9,11 @@ import pytest
 from anabranch.engine import events, snapshots
 from anabranch.engine.stage import Live
 from anabranch.engine.state import Policy, TorrentState
+from anabranch.engine.stats import stats_of
 from anabranch.engine.turn_io import SLICE
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import PlainStorage, huge, sample
 
 PIECES = 350_000
@@ -80,8 +82,8 @@ def test_a_torrent_of_very_many_pieces_is_added_while_others_go_on() -> None:
     while node.step():
         work.step_done()
         with node.engine.turn:
-            snapshots._refresh(node.engine, torrent.snapshot, snapshots.stats_of, torrent)
-            snapshots._refresh(node.engine, other.snapshot, snapshots.stats_of, other)
+            snapshots._refresh(node.engine, torrent.snapshot, stats_of, torrent)
+            snapshots._refresh(node.engine, other.snapshot, stats_of, other)
         polls += 1
     assert other.signals.complete.is_set
     assert isinstance(torrent.stage, Live)

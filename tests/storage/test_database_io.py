@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import random
 import sqlite3
 from contextlib import suppress
@@ -295,3 +296,23 @@ def test_saving_totals_does_not_write_the_metainfo_again(tmp_path: Path) -> None
     before = log.stat().st_size
     store.save(KEY, SAVED)
     assert log.stat().st_size - before < 50_000
+
+
+@pytest.mark.parametrize("open_to_all", [False, True])
+def test_the_database_is_its_users_alone(tmp_path: Path, open_to_all: bool) -> None:
+    """Passkeys and web seeds' headers are in it: whatever the directory's mode is, and also when it was open before."""
+    path = tmp_path / "session.db"
+    tmp_path.chmod(0o755)
+    if open_to_all:
+        SessionStore(tmp_path).close()
+        path.chmod(0o644)
+    before = os.umask(0o022)
+    try:
+        store = SessionStore(tmp_path)
+        store.save(KEY, SAVED)
+    finally:
+        os.umask(before)
+    modes = {one.name: one.stat().st_mode & 0o777 for one in tmp_path.glob("session.db*")}
+    assert modes == {"session.db": 0o600, "session.db-wal": 0o600, "session.db-shm": 0o600}
+    assert SessionStore(tmp_path).load(KEY) == SAVED  # a second one does not disturb the first
+    store.close()

@@ -11,8 +11,9 @@ from anabranch.engine import Runner, TorrentState
 from anabranch.model import BLOCK_SIZE, Closed, Priority, StorageFailed
 from anabranch.storage import Completion
 from anabranch.streaming import Reader
+from engine.clocks import Clock
 from engine.remotes import Remote
-from engine.rig import Clock, Node
+from engine.rig import Node
 from engine.samples import Faults, Held, PlainStorage, modern, sample
 
 CONTENT = sample(pieces=20, blocks=2, files=(150_000, 200_001, 305_359))

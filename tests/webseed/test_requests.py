@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from anabranch.model import Misused, Priority
 from anabranch.webseed.requests import (
     CONNECTIONS,
+    FEW_CONNECTIONS,
     HOST_REQUESTS,
     LONGEST_REST,
     LOW_WATER,
@@ -43,6 +44,7 @@ def test_a_host_has_so_many_slots_whatever_its_requests_do() -> None:
     book, who, other = Requests(), seed("http://one.example/a/"), seed("https://one.example:8443/b/")
     for number in range(HOST_REQUESTS):
         request = reserved(book, (who, other)[number % 2], number, of=number % 3)
+        book.widen(who.host)
         if number < 6:
             assert book.take(request.seed) is request
             book.reading(request)
@@ -120,6 +122,7 @@ def test_the_queue_is_by_priority_and_then_first_in_first_out() -> None:
     """Also where what a request is worth changes while it waits."""
     book, who = Requests(), seed()
     slow, first, second, late = (reserved(book, who, number, priority=1) for number in range(4))
+    book.widen(who.host)
     first.priority = second.priority = 2
     late.priority = 5
     order = []
@@ -135,6 +138,7 @@ def test_so_many_of_a_web_seed_start_at_once() -> None:
     book, who, other = Requests(), seed("http://one.example/a/"), seed("http://one.example/b/")
     requests = [reserved(book, who, number) for number in range(STARTERS + 3)]
     elsewhere = reserved(book, other, 0)
+    book.widen(who.host)
     started = [book.take(who) for _ in range(STARTERS + 1)]
     assert started == [*requests[:STARTERS], None]
     assert book.take(other) is elsewhere
@@ -147,12 +151,19 @@ def test_so_many_of_a_web_seed_start_at_once() -> None:
 
 
 def test_a_host_has_so_many_connections_and_a_few_more_for_readers() -> None:
-    """What a reader waits for does not queue behind a slow server's other answers."""
+    """Few at first. What a reader waits for does not queue behind a slow server's other answers."""
     book = Requests()
     seeds = [seed(f"http://one.example/{number}/") for number in range(2)]
     for number in range(CONNECTIONS + 2):
         reserved(book, seeds[0], number)
-    for _ in range(CONNECTIONS):
+    for _ in range(FEW_CONNECTIONS):
+        assert not book.used_up("one.example")
+        book.reading(taken(book, seeds[0]))
+    assert book.take(seeds[0]) is None
+    assert book.used_up("one.example") == FEW_CONNECTIONS
+    for _ in range(4):
+        book.widen("one.example")
+    for _ in range(CONNECTIONS - FEW_CONNECTIONS):
         book.reading(taken(book, seeds[0]))
     assert book.take(seeds[0]) is None
     urgent = [reserved(book, seeds[1], number, priority=Priority.READAHEAD) for number in range(SPARE_CONNECTIONS + 1)]
@@ -342,6 +353,7 @@ class AnythingInAnyOrder(RuleBasedStateMachine):
         self.seeds = [seed(f"http://{host}.example/{number}/") for host in ("one", "two") for number in range(3)]
         self.ever: list[Request] = []
         self.live: list[Request] = []
+        self.widths: dict[str, int] = {}
 
     def some(self) -> Request | None:
         """Any request there ever was, the late ones first."""
@@ -378,10 +390,22 @@ class AnythingInAnyOrder(RuleBasedStateMachine):
         starting = sum(one.seed is chosen and one.state is State.STARTING for one in self.live)
         there = sum(one.seed.host == chosen.host and one.state in (State.STARTING, State.READING) for one in self.live)
         most = max((one.priority for one in queued), default=0)
-        limit = CONNECTIONS + (SPARE_CONNECTIONS if most >= Priority.READAHEAD else 0)
+        limit = self.widths.get(chosen.host, FEW_CONNECTIONS) + (SPARE_CONNECTIONS if most >= Priority.READAHEAD else 0)
         best = next((one for one in queued if one.priority == most), None)
         due = best if starting < STARTERS and there < limit else None
         assert self.book.take(chosen) is due
+
+    @rule(who=st.integers(0, 5))
+    def widen(self, who: int) -> None:
+        host = self.seeds[who].host
+        self.book.widen(host)
+        if any(one.seed.host == host for one in self.live):
+            self.widths[host] = min(2 * self.widths.get(host, FEW_CONNECTIONS), CONNECTIONS)
+
+    @invariant()
+    def widths_are_of_hosts_that_are_asked(self) -> None:
+        asked = {one.seed.host for one in self.live}
+        self.widths = {host: width for host, width in self.widths.items() if host in asked}
 
     @rule()
     def heads_come(self) -> None:

@@ -146,8 +146,20 @@ Examples:
 @click.option("--v2", is_flag=True, help="For BitTorrent v2: a hash tree for every file.")
 @click.option("--hybrid", is_flag=True, help="For both in one; every file is padded to whole pieces.")
 @click.option("--tracker", metavar="URL", multiple=True, help="Announce URL, best first. May be repeated.")
-@click.option("--webseed", metavar="URL", multiple=True, help="HTTP server with the content. May be repeated.")
-@click.option("--httpseed", metavar="URL", multiple=True, help="Script that gives it by pieces (BEP 17), as above.")
+@click.option(
+    "--webseed",
+    metavar="URL",
+    multiple=True,
+    callback=options.url_of("http", "https"),
+    help="HTTP server with the content; a folder's URL ends in /. May be repeated.",
+)
+@click.option(
+    "--httpseed",
+    metavar="URL",
+    multiple=True,
+    callback=options.url_of("http", "https"),
+    help="Script that gives it by pieces (BEP 17). May be repeated.",
+)
 @click.option("--private", is_flag=True, help="Find peers by the trackers only.")
 @click.option("--comment", metavar="TEXT", default="", help="For people to read.")
 @click.option("--source", metavar="TEXT", default="", help="A mark that changes the info hash, as trackers want it.")
@@ -162,6 +174,7 @@ def create(v1: bool, v2: bool, hybrid: bool, **given: Any) -> int:
     version = options.the_version(v1, v2, hybrid)
     from .making import Making, make
 
+    options.check_folder_urls(given["path"], given["webseed"])
     lists = {f"{name}s": given.pop(name) for name in ("tracker", "webseed", "httpseed")}
     return make(Making(version=version, **lists, **given))
 

@@ -53,7 +53,7 @@ def _host_ports(ctx: click.Context, param: click.Parameter, values: tuple[str, .
         raise click.BadParameter(str(bad)) from bad
 
 
-def _url(*schemes: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+def url_of(*schemes: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """A callback that takes URLs of these schemes, one or several, and leaves them as they are."""
 
     def look(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -154,6 +154,17 @@ def check_source(text: str) -> None:
         raise click.UsageError(f"{text[:60]}: a .torrent file is due here")
 
 
+def check_folder_urls(path: str, webseeds: tuple[str, ...]) -> None:
+    """Refuse web seeds' URLs that nobody could ask for files of a folder."""
+    from os.path import isdir
+
+    if webseeds and isdir(path):
+        from anabranch.net import parse_url
+
+        if not all(parse_url(url, ("http", "https")).target.endswith("/") for url in webseeds):
+            raise click.UsageError("--webseed: of a folder the URL ends in /")
+
+
 def _refuse(what: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def look(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         if value:
@@ -220,7 +231,7 @@ def webseed_option(command: F) -> F:
         "--webseed",
         metavar="URL",
         multiple=True,
-        callback=_url("http", "https"),
+        callback=url_of("http", "https"),
         help="HTTP server with the content of every SOURCE; a folder's URL ends in /. May be repeated.",
     )(command)
 
@@ -281,7 +292,7 @@ def network_options(command: F) -> F:
         click.option(
             "--http-proxy",
             metavar="URL",
-            callback=_url("http"),
+            callback=url_of("http"),
             help="http://[USER:PASSWORD@]HOST:PORT that web seeds and HTTP trackers are asked through.",
         ),
         click.option(

@@ -311,7 +311,8 @@ class Session:
                     self.view.tell(
                         "webseed_failed", event.torrent, webseed=event.webseed, reason=reason, seconds=seconds
                     )
-                    self._remark_once(f"web seed {event.webseed}: {reason}")
+                    pause = words.pause(event.seconds)
+                    self._remark_once(f"web seed {event.webseed}: {reason}", f"; {pause}" if pause else "")
                 case events.PeerBanned():
                     self.view.tell("banned", event.torrent, host=event.host, piece=event.piece)
         while self._files is not None and len(self._files):
@@ -319,10 +320,10 @@ class Session:
             if isinstance(file, events.FileCompleted):
                 self.view.tell("file_complete", file.torrent, file=file.file, path=file.path)
 
-    def _remark_once(self, line: str) -> None:
+    def _remark_once(self, line: str, more: str = "") -> None:
         if line not in self._trouble:
             self._trouble.add(line)
-            self.view.remark(printable(line))
+            self.view.remark(printable(line + more))
 
     def _row(self, watched: Watched, picture: TorrentStats) -> Row:
         total = picture.wanted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -43,3 +45,10 @@ def percent(done: float, total: float) -> str:
 def counted(count: int, one: str, several: str = "") -> str:
     """ "1 file", "2 files"."""
     return f"{count} {one if count == 1 else several or one + 's'}"
+
+
+def pause(seconds: float) -> str:
+    """That something is not asked for so long, infinity being for ever; nothing where it is asked on."""
+    if seconds == inf:
+        return "never asked"
+    return f"left alone for {span(seconds)}" if seconds >= 0.5 else ""

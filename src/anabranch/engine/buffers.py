@@ -28,12 +28,17 @@ _NOBODY: Holder = (None, None)
 
 
 class Buffer:
-    """Memory for a piece, or for one stretch of a large piece."""
+    """Memory for a piece, or for one stretch of a large piece.
 
-    __slots__ = ("blocks", "data", "holder", "view")
+    Attributes:
+        lease: How often it was handed out: who knew it before knows by that whether it is the same memory still.
+    """
+
+    __slots__ = ("blocks", "data", "holder", "lease", "view")
 
     def __init__(self, size: int) -> None:
         self.holder = _NOBODY
+        self.lease = 0
         self.data = bytearray(size)
         self.view = memoryview(self.data)
         self.blocks = [self.view[start : start + BLOCK_SIZE] for start in range(0, size, BLOCK_SIZE)]
@@ -76,6 +81,7 @@ class BufferPool:
             self._make_room(size)
             buffer = Buffer(size)
         buffer.holder = holder
+        buffer.lease += 1
         return buffer
 
     def give(self, buffer: Buffer) -> None:

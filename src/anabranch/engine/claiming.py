@@ -9,7 +9,7 @@ Within a turn. Memory is taken only when bytes come (fetching.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from bitarray import bitarray
 
@@ -20,7 +20,7 @@ from anabranch.webseed import Candidate, Request, State, WebSeed, slice_range
 from .engine import Engine
 from .fetches import Fetch
 from .metrics import WEBSEED_CANCELLED
-from .stage import Live
+from .stage import Closing, Dropped, Live
 from .state import Peer, TorrentState
 from .stealing import SOON, TRIAL, share
 
@@ -28,8 +28,10 @@ REPLACED = "replaced by a more urgent one"
 _STALLED = 2.0  # seconds without gain after which an idle web seed is asked for what another one was
 _UNANSWERED = 5.0  # the same where nothing has come yet
 _TOO_SLOW = 5.0  # seconds for a single piece that another could give
+_FASTER = 2.0  # times as fast as another is who is to begin anew what that one has nearly done
 _WORTH_SHARING = 2.0  # seconds that a web seed must need for what it is asked for, before another helps it
 _URGENT = bytes(worth >= Priority.READAHEAD for worth in range(256))
+_FEW = 64  # pieces that find their way back into the order at once
 _SILENT = 1.0  # seconds without anything, after which a web seed is taken for slow
 
 
@@ -152,10 +154,34 @@ def give_back(engine: Engine, fetch: Fetch) -> None:
         if begun < fetch.stop:
             progress.give_back(Run(begun, fetch.stop - begun))
         table.refresh(progress.piece)
+    if fetch.down.total and fetch in torrent.swarm.webseeds.fetches:
+        fetch.seed.pace = fetch.down.rate(engine.clock())
     lent, fetch.lent = fetch.lent, range(0)
-    table.lend(lent, False)
+    _free(engine, torrent, lent)
+    if fetch.granted:  # memory was given, and nothing came
+        engine.limits.down.give_back(fetch.granted, engine.clock())
+        fetch.granted = 0
     torrent.swarm.webseeds.fetches.pop(fetch, None)
     engine.due.web.thirsty.pop(fetch, None)
+
+
+def _free(engine: Engine, torrent: TorrentState, pieces: range) -> None:
+    """Give pieces back that were lent. Many find their way into the order of peers in slices: 25 requests may end."""
+    table, sweeps = torrent.pieces, torrent.worth.sweeps
+    if len(pieces) <= _FEW or not table.ordered:
+        table.lend(pieces, False)
+        return
+    table.lent[pieces.start : pieces.stop] = False
+    sweeps.append(pieces)
+    if len(sweeps) == 1:
+        engine.turn.sliced("order", torrent, _swept(torrent), table.refresh)
+
+
+def _swept(torrent: TorrentState) -> Iterator[int]:
+    sweeps = torrent.worth.sweeps
+    while sweeps and not isinstance(torrent.stage, Closing | Dropped):
+        yield from sweeps[0]
+        sweeps.popleft()
 
 
 def cancel(engine: Engine, request: Request, reason: str) -> None:
@@ -216,12 +242,19 @@ def share_with(engine: Engine, torrent: TorrentState, fetch: Fetch, seed: WebSee
     The piece that comes next stays, so that two that are idle by turns do not pass the last one to and fro; but where
     that alone would take long, or nothing came for long, the other gives up all of it.
     """
+    first = fetch.opened.piece if fetch.opened is not None else fetch.lent.start
+    if not (seed.may_give(first) or (fetch.lent and seed.may_give(fetch.lent.stop - 1))):
+        return False  # what was freed would be planned for the other one again
     left, its_pace = blocks_left(fetch), pace(fetch, now)
     waited = now - max(fetch.gain, fetch.since) if fetch.since else 0.0
     if not its_pace and fetch.since:
         late = waited > (_STALLED if fetch.gain else _UNANSWERED)
+    elif not fetch.lent and left > _TOO_SLOW * its_pace > 0:
+        if _share_piece(fetch, left, its_pace):
+            return True
+        late = seed.pace > _FASTER * its_pace * BLOCK_SIZE  # two that are slow would pass a block to and fro for ever
     else:
-        late = not fetch.lent and left > _TOO_SLOW * its_pace > 0
+        late = False
     if late:
         cancel(engine, fetch.request, "stalled")
         return True
@@ -229,6 +262,19 @@ def share_with(engine: Engine, torrent: TorrentState, fetch: Fetch, seed: WebSee
         return False
     kept = 0 if fetch.opened is not None else 1
     return _take_tail(torrent, fetch, share(0, left, its_pace, its_pace, later=True), seed.may_give, kept) > 0
+
+
+def _share_piece(fetch: Fetch, left: int, its_pace: float) -> bool:
+    """Free half of what is left of the last piece, where its blocks do come, if slowly."""
+    progress = fetch.opened
+    if progress is None or left < 2 or its_pace * _TOO_SLOW < 1:
+        return False
+    kept = fetch.stop - left // 2
+    progress.give_back(Run(kept, fetch.stop - kept))
+    fetch.stop = kept
+    fetch.request.end = _end_of(fetch)
+    fetch.torrent.pieces.refresh(progress.piece)
+    return True
 
 
 def _take_tail(torrent: TorrentState, fetch: Fetch, blocks: int, has: Callable[[int], bool], kept: int = 0) -> int:

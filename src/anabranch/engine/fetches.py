@@ -39,10 +39,12 @@ class Fetch:
     opened: PieceProgress | None = None  # the piece that is coming
     stop: int = 0  # the block behind those of it that are asked for here
     landing: Buffer | None = None
+    lease: int = 0  # of that memory: it may go, and come back with somebody else's bytes in it
     flow: Flow | None = None  # what is coming
     down: RateMeter = field(default_factory=RateMeter)
     since: float = 0.0  # when it was taken out of the queue; 0: it waits there
     gain: float = 0.0  # when it was of use last
+    heard: float = 0.0  # when bytes came to its memory last, or may: less than a block is no gain
     cancel: Callable[[], None] | None = None  # ends what is under way on the network; network thread, outside of turns
     granted: int = 0  # bytes of a limited rate that it may take with the next receive
 

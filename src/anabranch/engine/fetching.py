@@ -14,6 +14,7 @@ from anabranch.webseed import LONGEST_REST, BadAnswer, FileMissing, State, TooFa
 
 from . import claiming, convicting, planning
 from .asking import buffer_for
+from .buffers import Buffer
 from .claiming import give_back, open_next
 from .engine import Engine
 from .fetches import Fetch
@@ -22,8 +23,8 @@ from .metrics import WEBSEED_BYTES, WEBSEED_FAILED, WEBSEED_FINISHED, WEBSEED_WA
 from .state import TorrentState
 
 _SCRAP = memoryview(bytearray(BLOCK_SIZE))  # where bytes go that are of no use
-_LEAST_GRANT = 16 * 1024  # bytes; fewer are not worth a receive, where the rate is limited
-_MOST_GRANT = 256 * 1024
+_MOST_GRANT = 256 * 1024  # bytes; of a limited rate at a time. As few as peers go for: else they would take all of it
+_LONGEST_PAUSE = 1.0  # seconds: the limit may be changed meanwhile
 
 
 def begin(engine: Engine, fetch: Fetch) -> bool:
@@ -49,16 +50,19 @@ def landing(engine: Engine, fetch: Fetch, most: int) -> memoryview | float:
     block, inside = divmod(place, BLOCK_SIZE)
     stretch = block // stretch_blocks
     if inside:
-        if fetch.landing is not _memory(torrent, progress, block, stretch):
+        here = _memory(torrent, progress, block, stretch)
+        if here is None or fetch.landing is not here or fetch.lease != here.lease:
             fetch.landing = None
     elif _wanted(torrent, progress, block):
         fetch.landing = buffer_for(engine, torrent, progress.piece, stretch)
         if fetch.landing is None:
             engine.due.web.thirsty[fetch] = None
             return inf
+        fetch.lease = fetch.landing.lease
         progress.last_gain = max(progress.last_gain, fetch.since)
     else:
         fetch.landing = None
+    fetch.heard = engine.clock()  # the server has more
     length = geometry.length_of(progress.piece)
     if fetch.landing is None:
         most = min(most, BLOCK_SIZE - inside, length - place)
@@ -70,10 +74,10 @@ def landing(engine: Engine, fetch: Fetch, most: int) -> memoryview | float:
     if bucket.limited:
         now = engine.clock()
         most = min(most, _MOST_GRANT)
-        granted = bucket.grant(most, now)
-        if granted < min(most, _LEAST_GRANT):
-            bucket.give_back(granted, now)
-            return max(bucket.ready_at(now, _LEAST_GRANT) - now, 0.01)
+        wait = bucket.ready_at(now) - now
+        granted = bucket.grant(most, now) if wait <= 0 else 0
+        if not granted:
+            return min(max(wait, 0.001), _LONGEST_PAUSE)
         fetch.granted = most = granted
     if fetch.landing is None:
         return _SCRAP[inside : inside + most]
@@ -91,6 +95,7 @@ def landed(engine: Engine, fetch: Fetch, count: int) -> bool:
     torrent = fetch.torrent
     geometry, now = torrent.pieces.geometry, engine.clock()
     offset, length = geometry.offset_of(progress.piece), geometry.length_of(progress.piece)
+    fetch.heard = now
     first = (fetch.at - offset) // BLOCK_SIZE
     fetch.at += count
     place = fetch.at - offset
@@ -144,7 +149,7 @@ def _wanted(torrent: TorrentState, progress: PieceProgress, block: int) -> bool:
     return torrent.pieces.begun.get(progress.piece) is progress and not progress.got[block]
 
 
-def _memory(torrent: TorrentState, progress: PieceProgress, block: int, stretch: int) -> object | None:
+def _memory(torrent: TorrentState, progress: PieceProgress, block: int, stretch: int) -> Buffer | None:
     """The memory that the rest of a block belongs to, if that is still of use."""
     if not _wanted(torrent, progress, block):
         return None
@@ -167,7 +172,7 @@ def broken(engine: Engine, fetch: Fetch, error: TorrentError) -> None:
     if request.state is State.ENDED:
         return
     book, now = engine.due.web.requests, engine.clock()
-    kind, told = "network", seed.last_error
+    kind, told, lacked = "network", seed.last_error, seed.lacks is not None
     match error:
         case FileMissing():
             kind = "missing file"
@@ -187,6 +192,8 @@ def broken(engine: Engine, fetch: Fetch, error: TorrentError) -> None:
             seed.fail(str(error))
     if (metrics := engine.metrics) is not None:
         metrics.add(WEBSEED_FAILED, kind)
+    if kind == "missing file":  # of those that it lacks one is told: where the URL is wrong it lacks them all
+        told = seed.last_error if lacked else told
     if kind != "bad answer" and seed.last_error != told:
         convicting.tell(engine, torrent, seed, max(seed.pause_until - now, 0.0))
     if kind == "missing file":  # not to be tried again

@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from bitarray import bitarray
 
 from anabranch.model import BLOCK_SIZE, Priority, no_pieces
+from anabranch.net import Bucket
 from anabranch.webseed import (
+    DEPRIORITIZED,
     HOST_REQUESTS,
+    NOT_WANTED,
     PLAN_EVERY,
     STARTERS,
     Candidate,
@@ -41,10 +44,15 @@ from .state import Peer, TorrentState
 from .stealing import pace as pace_of
 
 _MANY = 2000  # candidates, after which each torrent offers one more only: a plan must not be a long turn
-_AT_ONCE = 16  # torrents looked at, or requests reserved, in one turn
+_AT_ONCE = 4  # torrents looked at, or requests reserved, in one turn: 4,096 pieces leave a peers' order in 4 ms
+_CROWD = 100  # torrents with something to ask for, with which planning waits a second where nobody waits for it
+_PATIENT = frozenset({"failed", "missing", "rested", "web seeds added"})
 _SOON = 1.0  # seconds to the next plan, where all that is missing is on its way and may be late
 _LATE = 2.0  # seconds that a peer may need for what it owes before an idle web seed is asked for it
 _STALLED = 1.0  # seconds without gain after which a piece that peers owe us is asked of an idle web seed
+_BREAKS = 2.0  # times a second that requests which have begun make place for others, in a torrent,
+_BREAKS_AT_ONCE = 10.0  # and after a pause
+_FAST = 128e6  # bytes per second of a connection; where each brings that, more would only cost, a fifth of the CPU
 _PRIORITIES = tuple(sorted(Priority, reverse=True))
 
 
@@ -55,7 +63,13 @@ def look(engine: Engine, now: float) -> None:
         claiming.plan_soon(engine, request.attachment.torrent, "rested")
     if now >= web.next_at and (web.torrents or len(web.requests)):
         run(engine, "timer")
-    for host in {request.seed.host for request in web.requests.live()}:
+    rates: dict[str, float] = {}
+    for request in web.requests.live():
+        host, rate = request.seed.host, request.attachment.down.rate(now)
+        rates[host] = rates.get(host, 0.0) + rate
+    for host, rate in rates.items():
+        if rate < _FAST * web.requests.used_up(host):
+            web.requests.widen(host)
         pump(engine, host)  # what was paused, or had no connection
 
 
@@ -66,6 +80,9 @@ def run(engine: Engine, why: str = "") -> None:
         web.why = web.why or why  # looked at when this one is through
         return
     reason, web.why = why or web.why, ""
+    if reason in _PATIENT and len(web.torrents) > _CROWD:
+        web.next_at = min(web.next_at, engine.clock() + _SOON)
+        return
     web.planning = True
     web.next_at = engine.clock() + PLAN_EVERY
     if (metrics := engine.metrics) is not None:
@@ -99,6 +116,11 @@ class _Reserve:
         torrent = engine.torrents.get(chosen.key.torrent)
         if torrent is None or torrent not in engine.due.web.torrents or chosen.seed.suspended(engine.clock()):
             return
+        if torrent.swarm.webseeds.get(chosen.seed.source.url) is not chosen.seed:  # the torrent was added anew
+            return
+        if not resting.is_awake(torrent):
+            resting.wake(engine, torrent, lambda: claiming.plan_soon(engine, torrent, "woken"))
+            return
         if old is not None and old.state in (State.RESTING, State.ENDED):
             return
         if claim(engine, torrent, chosen, _room(torrent), old) is not None:
@@ -115,9 +137,13 @@ def _steps(engine: Engine) -> Iterator[_Look | _Reserve]:
     try:
         decided = plan(web.requests, found, _worth, now=engine.clock(), standing_of=_standing)
         for request, reason in decided.cancel:
-            cancel(engine, request, reason)
+            if reason != DEPRIORITIZED or _may_break(engine, request):
+                cancel(engine, request, reason)
+            if reason == NOT_WANTED:
+                web.why = web.why or "not wanted"  # but what was kept for it behind that may be
         for request, chosen in decided.replace:
-            yield _Reserve(engine, chosen, request)
+            if _may_break(engine, request):
+                yield _Reserve(engine, chosen, request)
         for chosen in decided.start:
             yield _Reserve(engine, chosen)
         idle = {one.seed for one in found if not web.requests.of(one.seed)}
@@ -131,12 +157,25 @@ def _steps(engine: Engine) -> Iterator[_Look | _Reserve]:
         web.requests.check()
 
 
+def _may_break(engine: Engine, request: Request) -> bool:
+    """Whether a request may make place for another: that costs a connection where it has begun.
+
+    A player that seeks thirty times a second would have as many made and broken. What has to wait waits a second.
+    """
+    if request.state not in (State.STARTING, State.READING):
+        return True
+    webseeds, now = request.attachment.torrent.swarm.webseeds, engine.clock()
+    if webseeds.breaks is None:
+        webseeds.breaks = Bucket(_BREAKS, _BREAKS_AT_ONCE)
+    if webseeds.breaks.grant(1, now):
+        return True
+    engine.due.web.next_at = min(engine.due.web.next_at, now + _SOON)
+    return False
+
+
 def candidates(engine: Engine, torrent: TorrentState, now: float, most: int = HOST_REQUESTS) -> list[Candidate]:
     """What each web seed of a torrent could be asked for, up to *most*. O(pieces) at memory's speed, without a loop."""
     if not may_fetch(torrent):
-        return []
-    if not resting.is_awake(torrent):
-        resting.wake(engine, torrent, lambda: claiming.plan_soon(engine, torrent, "woken"))
         return []
     seeds = [seed for seed in torrent.swarm.webseeds.values() if _may_be_asked(seed, now)]
     if not seeds:
@@ -147,12 +186,13 @@ def candidates(engine: Engine, torrent: TorrentState, now: float, most: int = HO
     free = torrent.pieces.free()
     if (room := _room(torrent)) is not None:
         free &= room
-    if not free.any():
+    idle = [seed for seed in seeds if not engine.due.web.requests.of(seed)]
+    idle = [seed for seed in idle if not (free if seed.lacks is None else free & ~seed.lacks).any()]
+    if idle:
         engine.due.web.next_at = min(engine.due.web.next_at, now + _SOON)
-        for seed in seeds:
-            if not engine.due.web.requests.of(seed) and _help_out(engine, torrent, seed, now):
-                return candidates_of(engine, torrent, [seed], torrent.pieces.free(), now, most)
-        return []
+    for seed in idle:
+        if _help_out(engine, torrent, seed, now):
+            return candidates_of(engine, torrent, [seed], torrent.pieces.free(), now, most)
     return candidates_of(engine, torrent, seeds, free, now, most)
 
 
@@ -286,6 +326,8 @@ def pump(engine: Engine, host: str) -> None:
         while not seed.suspended(now) and (request := web.requests.take(seed)) is not None:
             fetch = request.attachment
             if _worth(request) is None or blocks_left(fetch) == 0:
+                if fetch.lent:
+                    claiming.plan_soon(engine, fetch.torrent, "not wanted")
                 cancel(engine, request, "not wanted any more")
                 continue
             fetch.since = now

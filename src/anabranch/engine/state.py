@@ -205,9 +205,10 @@ class WebSeeds(dict[str, "WebSeed"]):
         snapshot: What was told of them last.
         fetches: What they are being asked for.
         downloaded: Bytes from them that were of use, in this run.
+        breaks: How often what comes may be broken off for something more urgent; None: it was not yet.
     """
 
-    __slots__ = ("downloaded", "fetches", "snapshot", "sources")
+    __slots__ = ("breaks", "downloaded", "fetches", "snapshot", "sources")
 
     def __init__(self) -> None:
         super().__init__()
@@ -215,6 +216,7 @@ class WebSeeds(dict[str, "WebSeed"]):
         self.snapshot: Snapshot[list[WebSeedStatus]] = Snapshot()
         self.fetches: dict[Fetch, None] = {}
         self.downloaded = 0
+        self.breaks: Bucket | None = None
 
 
 @dataclass(slots=True)

@@ -5,6 +5,8 @@ Network thread, within a turn per torrent.
 
 from __future__ import annotations
 
+from anabranch.model import BLOCK_SIZE
+
 from . import (
     consistency,
     exchanging,
@@ -26,6 +28,7 @@ from .asking import ask, ask_idle, show_interest, take_back, take_back_all
 from .checking import advance
 from .claiming import plan_soon
 from .engine import Engine
+from .fetches import Fetch
 from .finishing import give_up, spill
 from .judging import feed_starved
 from .membership import of_no_use
@@ -36,6 +39,7 @@ SNUBBED_AFTER = 30.0  # seconds without an answer, after which others are asked
 ZOMBIE_AFTER = 120.0  # seconds without an answer, after which the connection ends
 IDLE_AFTER = 5.0  # seconds without gain, after which a piece is written out and gives its memory back
 IDLE_IN_NEED = 1.0  # the same, when somebody waits for memory
+_LONGEST_BLOCK = 10.0  # seconds for a block of a web seed, beyond which it counts as idle then
 
 
 def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
@@ -144,8 +148,17 @@ def _write_out_idle(engine: Engine, torrent: TorrentState, now: float) -> None:
     patience = IDLE_IN_NEED if need else IDLE_AFTER
     with_memory = {piece for piece, _ in torrent.holding.buffers}
     begun = torrent.pieces.begun
+    fed = {
+        fetch.opened.piece
+        for fetch in torrent.swarm.webseeds.fetches
+        if fetch.opened is not None and fetch.heard >= now - IDLE_AFTER and not (need and _drips(fetch, now))
+    }
     idle = sorted(
-        (begun[piece] for piece in with_memory if piece in begun and begun[piece].last_gain < now - patience),
+        (
+            begun[piece]
+            for piece in with_memory
+            if piece in begun and piece not in fed and begun[piece].last_gain < now - patience
+        ),
         key=lambda progress: progress.last_gain,
     )
     if not idle:
@@ -158,6 +171,11 @@ def _write_out_idle(engine: Engine, torrent: TorrentState, now: float) -> None:
             _call_off(engine, torrent, progress.piece)
         need -= 1
         spill(engine, torrent, progress)
+
+
+def _drips(fetch: Fetch, now: float) -> bool:
+    """Whether a block of it takes so long that others should have the memory meanwhile."""
+    return fetch.down.rate(now) * _LONGEST_BLOCK < BLOCK_SIZE
 
 
 def _call_off(engine: Engine, torrent: TorrentState, piece: int) -> None:

@@ -17,7 +17,7 @@ from anabranch.model import Address, TorrentError
 from anabranch.net import Answer, BodyFlow, RangeClient, resolve_soon
 from anabranch.webseed import Part, State, judge, parts_of
 
-from . import fetching
+from . import claiming, fetching
 from .engine import Engine
 from .fetches import Fetch
 from .metrics import WEBSEED_ANSWERS
@@ -76,6 +76,14 @@ class WebSeedReader:
             task.cancel()
 
     async def _read(self, fetch: Fetch) -> None:
+        try:
+            await self._read_to_the_end(fetch)
+        except Exception:  # bulkhead: else all requests would end with this one, and none would be begun any more
+            log.exception("request ended badly webseed=%s", fetch.seed)
+            if fetch.request.state is not State.RESTING:
+                self._engine.network.post(claiming.cancel, self._engine, fetch.request, "internal error")
+
+    async def _read_to_the_end(self, fetch: Fetch) -> None:
         run = self._engine.network.run
         try:
             await self._read_parts(fetch)
@@ -193,6 +201,7 @@ class _Reading:
             else:
                 view[:] = bytes(len(view))
                 self.landed(len(view))
+                await asyncio.sleep(0)  # others have their turns
 
     def _begin(self, flow: BodyFlow) -> None:
         """The bytes of this part come now.

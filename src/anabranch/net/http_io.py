@@ -26,7 +26,7 @@ from weakref import WeakSet
 from anabranch.model import Address, InputRefused
 
 from .http_connection_io import readable
-from .resolve_io import resolve_soon
+from .resolve_io import NotResolved, resolve_soon
 from .sources import source_for
 from .troubles import NetworkFailed, Trouble
 from .urls import Url, Use, address_in, is_public, parse_url, redirected, why_not_asked
@@ -177,7 +177,10 @@ class HttpClient:
             address = address_in(url)
             if address is not None and (why := judge(address)):
                 raise NetworkFailed(Trouble.FORBIDDEN, why)
-            return (await self._resolve(self._proxy.host, self._proxy.port))[:_MOST_ADDRESSES]
+            try:
+                return (await self._resolve(self._proxy.host, self._proxy.port))[:_MOST_ADDRESSES]
+            except NotResolved as unknown:
+                raise NetworkFailed(Trouble.CONNECTION, f"the proxy: {unknown}") from unknown
         found = [one for one in to or await self._resolve(url.host, url.port) if one.is_v6 in families]
         reasons = [judge(one) for one in found]
         usable = [one for one, why in zip(found, reasons, strict=True) if not why]

@@ -21,7 +21,7 @@ from anabranch.model import Address, InputRefused
 
 from .http_connection_io import BodyFlow, Dead, HttpConnection
 from .http_heads import Head, basic, headers_for, request_head
-from .resolve_io import resolve_soon
+from .resolve_io import NotResolved, resolve_soon
 from .sources import source_for
 from .troubles import NetworkFailed, Trouble
 from .urls import Url, Use, address_in, is_public, redirected, why_not_asked
@@ -180,7 +180,10 @@ class RangeClient:
             address = address_in(url)
             if address is not None and (why := judge(address)):
                 raise NetworkFailed(Trouble.FORBIDDEN, why)
-            return await self._resolve(self._proxy.host, self._proxy.port)
+            try:
+                return await self._resolve(self._proxy.host, self._proxy.port)
+            except NotResolved as unknown:
+                raise NetworkFailed(Trouble.CONNECTION, f"the proxy: {unknown}") from unknown
         found = await self._resolve(url.host, url.port)
         reasons = [judge(one) for one in found]
         usable = [one for one, why in zip(found, reasons, strict=True) if not why]
@@ -283,6 +286,7 @@ class RangeClient:
             raise NetworkFailed(Trouble.CONNECTION, f"we are bound to no {family} address")
         connection = HttpConnection()
         at_once = tls if self._proxy is None else None
+        whose = "" if self._proxy is None else "the proxy: "  # whose fault it is
         try:
             await asyncio.get_running_loop().create_connection(
                 lambda: connection,
@@ -291,11 +295,12 @@ class RangeClient:
                 server_hostname=url.host if at_once is not None else None,
                 local_addr=(source, 0) if self._bind else None,
             )
+            whose = ""
             if tls is not None and self._proxy is not None:
                 await self._tunnel(connection, url, tls, self._proxy.login)
         except OSError as failure:
             connection.hang_up()
-            raise _in_words(failure) from failure
+            raise _in_words(failure, whose) from failure
         except BaseException:
             connection.hang_up()
             raise
@@ -349,7 +354,7 @@ def _refused_by_proxy(status: int) -> NetworkFailed:
     return NetworkFailed(Trouble.CONNECTION, f"the proxy answered {status} {words}".rstrip())
 
 
-def _in_words(failure: OSError) -> NetworkFailed:
+def _in_words(failure: OSError, whose: str) -> NetworkFailed:
     """What the system or OpenSSL said, on one line."""
     if isinstance(failure, ssl.SSLCertVerificationError):
         reason = failure.verify_message or "it does not prove who the server is"
@@ -357,4 +362,4 @@ def _in_words(failure: OSError) -> NetworkFailed:
     if isinstance(failure, ssl.SSLError):
         return NetworkFailed(Trouble.TLS, f"no secure connection: {failure.reason or 'handshake failed'}")
     words = os.strerror(failure.errno) if failure.errno and failure.errno > 0 else "the server hung up"
-    return NetworkFailed(Trouble.CONNECTION, words)  # asyncio's own words repeat the address
+    return NetworkFailed(Trouble.CONNECTION, whose + words)  # asyncio's own words repeat the address

@@ -145,9 +145,12 @@ class Database:
 
     def _connect(self) -> None:
         self._disconnect()
+        with suppress(OSError):  # there already, or SQLite says why not; not open(): closing would drop SQLite's locks
+            os.mknod(self.path, 0o600)
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.text_factory = _text
         try:
+            _keep_private(self.path)
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 in_transaction(connection, self._make_tables)
@@ -191,6 +194,14 @@ class Database:
                 self.warnings.append(warning)
                 log.warning("database damaged path=%s aside=%s reason=%s", self.path, aside, error)
             self._connect()
+
+
+def _keep_private(path: str) -> None:
+    """Passkeys and headers are in it: its user alone may read it. New logs get the mode of the database."""
+    for name in (path, f"{path}-wal", f"{path}-shm"):
+        with suppress(OSError):  # not there, or another user's
+            if os.stat(name).st_mode & 0o077:
+                os.chmod(name, 0o600)
 
 
 def _take_over_completion(connection: sqlite3.Connection) -> None:

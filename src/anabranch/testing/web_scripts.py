@@ -7,7 +7,7 @@ who means harm.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs
 
 from .scene import Content, Pause, Reset
@@ -54,10 +54,10 @@ def redirected(location: str, status: int = 302) -> WebScript:
     return script
 
 
-def in_pieces(content: Content) -> WebScript:
+def in_pieces(content: Content, length_of: Callable[[int], int]) -> WebScript:
     """Who serves pieces by the query of BEP 17: `info_hash`, `piece`, and `ranges` where not all of it is wanted.
 
-    A range that goes beyond the piece is answered as far as there is content.
+    A range that goes beyond the piece, which is as long as *length_of* says, is answered as far as that goes.
     """
 
     def script(request: WebRequest) -> WebSteps:
@@ -66,7 +66,8 @@ def in_pieces(content: Content) -> WebScript:
         body = bytearray()
         for span in query.get("ranges", ["0-"])[0].split(","):
             first, _, last = span.partition("-")
-            body += content(piece, int(first), int(last) + 1 - int(first) if last else 2**31)
+            stop = min(int(last) + 1, length_of(piece)) if last else length_of(piece)
+            body += content(piece, int(first), stop - int(first)) if int(first) < stop else b""
         yield head(200, f"Content-Length: {len(body)}")
         yield memoryview(body)
 

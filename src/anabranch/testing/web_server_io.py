@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from .scene import Pause, Reset
 from .web_kinds import WebAnswers, script_for
@@ -262,11 +262,10 @@ class _Talk(asyncio.Protocol):
     # Called by the loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are so by what they can, not by their class
         self._number = self._server.welcome()
         self._talks.add(self)
-        transport.set_write_buffer_limits(high=_WRITE_SIZE // 4, low=0)
+        self._transport.set_write_buffer_limits(high=_WRITE_SIZE // 4, low=0)
         self._group.create_task(self._serve())
 
     def data_received(self, data: bytes) -> None:

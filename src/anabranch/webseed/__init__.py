@@ -3,9 +3,10 @@
 from .answers import Head, judge
 from .faults import BadAnswer, FileMissing, TooFast
 from .parts import Part, parts_of
-from .planner import Candidate, Plan, Standing, plan
+from .planner import DEPRIORITIZED, NOT_WANTED, Candidate, Plan, Standing, plan
 from .requests import (
     CONNECTIONS,
+    FEW_CONNECTIONS,
     HOST_REQUESTS,
     LONGEST_REST,
     LOW_WATER,
@@ -32,9 +33,12 @@ from .slices import (
 
 __all__ = [
     "CONNECTIONS",
+    "DEPRIORITIZED",
+    "FEW_CONNECTIONS",
     "HOST_REQUESTS",
     "LONGEST_REST",
     "LOW_WATER",
+    "NOT_WANTED",
     "PENANCE",
     "PLAN_EVERY",
     "SLICE_SIZE",

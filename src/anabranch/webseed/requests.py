@@ -26,6 +26,7 @@ from .seeds import WebSeed
 HOST_REQUESTS = 25  # of one host in all, as in the Go engine: what is queued and what rests after a failure counts
 STARTERS = 2  # requests of one web seed between leaving the queue and the head of an answer, as in the fork
 CONNECTIONS = 10  # to one host, as in the Go engine
+FEW_CONNECTIONS = 2  # with which a host is begun: where one brings all that comes through, more only cost
 SPARE_CONNECTIONS = 2  # more, for what a reader waits for: it must not queue behind a slow server
 LOW_WATER = HOST_REQUESTS // 2  # requests left at a host at which more are planned
 PLAN_EVERY = 5.0  # seconds
@@ -103,6 +104,7 @@ class _Host:
 
     requests: int = 0
     connections: int = 0  # STARTING or READING
+    width: int = FEW_CONNECTIONS  # of these there may be
     queue: dict[Request, None] = field(default_factory=dict)  # RESERVED, first in first
 
 
@@ -168,10 +170,20 @@ class Requests:
         if not queued:
             return None
         best = max(queued, key=_priority_of)  # of equals the first
-        if host.connections >= CONNECTIONS + (SPARE_CONNECTIONS if best.priority >= Priority.READAHEAD else 0):
+        if host.connections >= host.width + (SPARE_CONNECTIONS if best.priority >= Priority.READAHEAD else 0):
             return None
         self._enter(best, State.STARTING)
         return best
+
+    def used_up(self, host: str) -> int:
+        """How many connections to the host there are, if there may be no more; else 0."""
+        found = self._hosts.get(host)
+        return found.connections if found is not None and found.connections >= found.width else 0
+
+    def widen(self, host: str) -> None:
+        """Allow twice as many connections, up to CONNECTIONS; until the host has no requests."""
+        if (found := self._hosts.get(host)) is not None:
+            found.width = min(2 * found.width, CONNECTIONS)
 
     def reading(self, request: Request) -> None:
         """The answer has begun. Nothing happens to one that reads already, and to one that is over."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 
 from bitarray import bitarray
 
@@ -77,6 +78,7 @@ class WebSeed:
         closed: It was taken away, or its torrent was.
         failures: How often something went wrong.
         proven: The last that was heard of it was content of use.
+        pace: Bytes a second of the request that ended last; infinity before one did.
     """
 
     __slots__ = (
@@ -88,6 +90,7 @@ class WebSeed:
         "host",
         "lacks",
         "last_error",
+        "pace",
         "pause_until",
         "penance_until",
         "proven",
@@ -111,6 +114,7 @@ class WebSeed:
         self.closed = False
         self.failures = 0
         self.proven = False
+        self.pace = inf
 
     def __str__(self) -> str:
         """Scheme, host and port: fit for logs and errors."""
