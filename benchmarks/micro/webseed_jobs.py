@@ -48,7 +48,7 @@ def _node(torrents: int, pieces: int) -> tuple[Node, list[TorrentState]]:
         with node.engine.turn:
             webseeding.add(node.engine, torrent, [Source(f"http://host{number % HOSTS}.example/{number}")])
             for seed in torrent.swarm.webseeds.values():
-                seed.proven = True
+                seed.downloaded = 1
     with node.engine.turn:
         planning.run(node.engine, "")
     node.settle()

@@ -9,7 +9,8 @@ from anabranch.engine.fetches import Fetch
 from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.picker import PieceProgress, Run
 from anabranch.webseed import Candidate, Key, Source, WebSeed
-from engine.rig import Clock, Node
+from engine.clocks import Clock
+from engine.rig import Node
 from engine.samples import Sample, sample
 from engine.web_world import check
 

@@ -109,8 +109,15 @@ def test_nothing_is_claimed_where_nothing_is_free() -> None:
     case.torrent.pieces.set_complete(4, True)
     for piece in (3, 4):
         assert case.claim(piece) is None
-    case.seeds[0].closed = True
+    lacks = case.seeds[0].lacks = no_pieces(40)
+    lacks[5] = True
     assert case.claim(5) is None
+    within = ~no_pieces(40)
+    within[6] = False
+    assert case.claim(6, within=within) is None
+    case.begin(7, Run(0, 1))
+    lacks[7] = True
+    assert case.claim(7) is None
     assert not len(case.node.engine.due.web.requests)
     assert len(case.free) == 38
 
@@ -151,6 +158,18 @@ def test_no_bytes_between_files_are_claimed() -> None:
     assert offsets == [case.content.geometry.offset_of(piece) for piece in range(4)]
 
 
+def test_many_pieces_that_are_given_back_find_their_way_into_the_order() -> None:
+    """In slices, since thousands may be; what is lent counts at once."""
+    case = Case(pieces=200, blocks=1)
+    fetch = case.claimed()
+    case.node.make_order(case.torrent)
+    with case.node.engine.turn:
+        claiming.cancel(case.node.engine, fetch.request, "for the test")
+    assert not case.torrent.pieces.lent.any()
+    case.node.settle()
+    assert case.torrent.pieces.order.members.all()
+
+
 # Going on.
 
 
@@ -162,6 +181,8 @@ def test_a_piece_that_is_not_wanted_any_more_ends_the_run() -> None:
     with case.node.engine.turn:
         case.torrent.pieces.set_worth(1, Priority.NONE)
         assert claiming.open_next(fetch, case.clock()) is None
+    check(case.node)
+    with case.node.engine.turn:
         claiming.give_back(case.node.engine, fetch)
     assert not case.torrent.pieces.lent.any()
     assert 1 not in case.torrent.pieces.begun

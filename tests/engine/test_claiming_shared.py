@@ -83,6 +83,21 @@ def test_what_comes_at_once_stays_with_the_web_seed() -> None:
     assert list(fetch.lent) == [1, 2, 3]
 
 
+def test_a_peer_takes_from_a_faster_one_if_it_has_nothing_of_the_slower() -> None:
+    """Better than nothing: it would be idle."""
+    case = Case(pieces=80)
+    fast = case.claimed(0)
+    with case.node.engine.turn:
+        claiming._take_tail(case.torrent, fast, 40 * BLOCKS, lambda _: True)
+    slow = case.claimed(40, seed=1)
+    case.reading(slow, 2.0)
+    case.reading(fast, 20.0)
+    remote = peer(case, range(0))
+    remote.peer.has[39] = True
+    assert give_way(case, remote)
+    assert (fast.lent.stop, slow.lent.stop) == (39, 80)
+
+
 def test_a_peer_takes_from_who_will_need_longest() -> None:
     """Of two web seeds the slower one gives way."""
     case = Case(pieces=80)
@@ -202,6 +217,26 @@ def test_blocks_that_hardly_come_are_given_up_to_who_is_faster() -> None:
         case.seeds[1].pace = its_pace * BLOCK_SIZE
         assert share(case, fetch) == late
         assert (fetch.request.state is State.ENDED) == late
+
+
+def test_how_fast_a_web_seed_was_is_known_when_it_is_idle() -> None:
+    """By the request that ended last."""
+    case = Case()
+    fetch = case.claimed()
+    case.reading(fetch, 16.0)
+    with case.node.engine.turn:
+        claiming.give_back(case.node.engine, fetch)
+    assert 12 < case.seeds[0].pace / BLOCK_SIZE < 20
+
+
+def test_who_says_nothing_is_taken_for_slow() -> None:
+    """As slow as the silence is long; what came before does not count for ever."""
+    case = Case()
+    fetch = case.claimed()
+    case.reading(fetch, 16.0)
+    assert 12 < claiming.pace(fetch, case.clock()) < 20
+    case.clock.now += 2.0
+    assert claiming.pace(fetch, case.clock()) == 0.5
 
 
 def test_who_cannot_give_it_takes_nothing_from_anybody() -> None:

@@ -13,7 +13,7 @@ from anabranch.engine.gaining import gained
 from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.net import Bucket
 from anabranch.picker import Run
-from anabranch.webseed import Candidate, Key, Source, State
+from anabranch.webseed import BadAnswer, Candidate, FileMissing, Key, Source, State, TooFast
 from engine.clocks import Clock
 from engine.rig import Node, run, until
 from engine.samples import Sample, sample
@@ -92,6 +92,25 @@ def test_memory_is_given_up_to_what_is_here_already() -> None:
     assert case.seed.downloaded == 3 * BLOCK_SIZE
 
 
+def test_what_has_come_is_known() -> None:
+    """Where to go on after a failure, and when something of use came last."""
+    case = Case()
+    case.clock.now += 1.0
+    case.send(BLOCK_SIZE + 100)
+    assert case.fetch.request.next == case.fetch.at == BLOCK_SIZE + 100
+    assert case.fetch.gain == case.clock()
+    assert case.seed.proven
+
+
+def test_what_is_not_wanted_any_more_ends_the_request_at_what_has_come() -> None:
+    """No further part of it is begun."""
+    case = Case()
+    for piece in (1, 2, 3):
+        case.torrent.pieces.set_worth(piece, Priority.NONE)
+    assert not case.send(4 * BLOCK_SIZE)
+    assert case.fetch.request.end == case.fetch.at == 4 * BLOCK_SIZE
+
+
 def test_half_a_block_that_somebody_else_brings_meanwhile_is_not_overwritten() -> None:
     """The rest of ours goes nowhere: it may be wrong, and theirs is booked as theirs."""
     case = Case()
@@ -161,6 +180,15 @@ def test_a_piece_that_others_have_finished_is_read_past() -> None:
     case.node.settle()
     assert case.torrent.pieces.complete[:2].all()
     assert case.seed.wasted == 4 * BLOCK_SIZE
+
+
+def test_memory_is_given_up_to_the_end_of_what_is_asked_for() -> None:
+    """What is behind it in the same piece is somebody else's."""
+    case = Case()
+    case.fetch.stop = 2
+    view = case.landing()
+    assert isinstance(view, memoryview)
+    assert len(view) == 2 * BLOCK_SIZE
 
 
 def test_nothing_lands_for_a_request_that_ended() -> None:
@@ -242,6 +270,17 @@ def test_who_finds_no_memory_goes_on_when_some_came_back() -> None:
     assert isinstance(case.landing(), memoryview)
 
 
+def test_who_waits_for_memory_and_is_cut_off_waits_no_more() -> None:
+    """It would be waked for nothing, and kept for ever where no memory comes back."""
+    case = Case(pool=4 * BLOCK_SIZE)
+    taken = case.node.engine.pool.take(4 * BLOCK_SIZE)
+    assert taken is not None
+    assert case.landing() == inf
+    with case.node.engine.turn:
+        claiming.cancel(case.node.engine, case.fetch.request, "for the test")
+    assert not case.node.engine.due.web.thirsty
+
+
 @pytest.mark.parametrize("pool", [BLOCK_SIZE, 4 * BLOCK_SIZE, 40 * BLOCK_SIZE])
 def test_however_small_the_memory_all_comes(pool: int) -> None:
     """Ten connections that hold a part of a piece each do not keep each other waiting for ever."""
@@ -256,6 +295,43 @@ def test_however_small_the_memory_all_comes(pool: int) -> None:
     run(clock, node, 1, lambda: check(node))
     assert read(torrent, content) == content.content
     assert not node.engine.pool.lent
+
+
+# Failures.
+
+
+def test_who_asks_for_a_pause_is_planned_for_when_it_is_over() -> None:
+    """Not at some later tick; it is not blamed, and its request rests."""
+    case = Case()
+    web = case.node.engine.due.web
+    web.next_at = case.clock() + 100
+    with case.node.engine.turn:
+        fetching.broken(case.node.engine, case.fetch, TooFast("wait", 3.0))
+    assert web.next_at == case.seed.pause_until == case.clock() + 3.0
+    assert case.fetch.request.state is State.RESTING
+    assert not case.seed.penance_until
+    check(case.node)
+
+
+def test_a_file_that_is_missing_is_no_reason_to_rest() -> None:
+    """What the web seed has besides may be asked for at once."""
+    case = Case()
+    with case.node.engine.turn:
+        fetching.broken(case.node.engine, case.fetch, FileMissing("gone", 404, 0))
+    assert case.fetch.request.state is State.ENDED
+    assert case.seed.lacks is not None
+    assert case.seed.lacks.all()
+    check(case.node)
+
+
+def test_what_goes_wrong_with_a_request_that_was_cut_off_is_held_against_nobody() -> None:
+    """It ended by our own will."""
+    case = Case()
+    with case.node.engine.turn:
+        claiming.cancel(case.node.engine, case.fetch.request, "for the test")
+        fetching.broken(case.node.engine, case.fetch, BadAnswer("no"))
+    assert (case.seed.failures, case.seed.penance_until) == (0, 0.0)
+    assert case.fetch.request.reason == "for the test"
 
 
 # Limits.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from anabranch.engine import claiming, fetching, planning, wanting, webseeding
+from anabranch.engine import claiming, fetching, planning, resting, wanting, webseeding
 from anabranch.engine.webseeds_io import WebSeedReader
 from anabranch.model import BLOCK_SIZE, Priority
-from anabranch.webseed import HOST_REQUESTS, Source, State
+from anabranch.storage import SessionStore
+from anabranch.webseed import HOST_REQUESTS, Requests, Source, State
 from engine.clocks import Clock
 from engine.rig import Node, run, until
 from engine.samples import huge, sample
@@ -167,9 +170,9 @@ def test_a_player_that_seeks_without_end_does_not_break_a_connection_each_time()
 
 
 def test_no_turn_reserves_or_gives_back_more_than_some_slices() -> None:
-    """350,000 pieces with an order of peers: 25 requests end at once, and the order follows a slice of items a turn."""
+    """Very many pieces with an order of peers: requests end at once, and the order follows some thousands a turn."""
     clock = Clock()
-    node, content = Node(clock), huge()
+    node, content = Node(clock), huge(50_000)
     torrent = node.add(content)
     node.settle()
     node.make_order(torrent)
@@ -178,13 +181,13 @@ def test_no_turn_reserves_or_gives_back_more_than_some_slices() -> None:
         webseeding.add(node.engine, torrent, [Source(ONE, trusted=True)])
     node.settle()
     [fetch] = torrent.swarm.webseeds.fetches
-    assert len(fetch.lent) > 300_000  # such pieces are all in one slice
+    assert len(fetch.lent) > 45_000  # such pieces are all in one slice
     with node.engine.turn:
         claiming.stop(node.engine, torrent, "test")
         assert len(torrent.pieces.order) < 10_000
     assert not torrent.pieces.lent.any()
     node.settle()
-    assert len(torrent.pieces.order) == 350_000
+    assert len(torrent.pieces.order) == 50_000
 
 
 def test_torrents_of_which_all_is_on_its_way_are_not_looked_at_each_second() -> None:
@@ -241,3 +244,75 @@ def test_our_mistake_at_the_end_of_a_request_ends_no_other(
         await running
 
     asyncio.run(live())
+
+
+def test_torrents_that_wait_for_a_place_at_their_server_rest_meanwhile(tmp_path: Path) -> None:
+    """Only those are read from the session store that are asked for, not all that could be, with each plan again."""
+    clock = Clock()
+    node = Node(clock, sessions=SessionStore(tmp_path))
+    web, torrents = Web(node), []
+    for number in range(HOST_REQUESTS + 15):
+        content = sample(pieces=3, seed=number)
+        torrents.append(torrent := node.add(content))
+        node.settle()
+        web.contents[torrent.info_hash] = content
+    for _ in range(3):
+        node.tick()
+        node.settle()
+    assert not any(map(resting.is_awake, torrents))
+    slow = Server(delay=40.0)
+    for number, torrent in enumerate(torrents):
+        web.add(torrent, web.contents[torrent.info_hash], {f"{ONE}{number}": slow})
+    run(clock, node, 20, lambda: check(node))
+    assert len(node.engine.due.web.requests) == HOST_REQUESTS
+    assert sum(map(resting.is_awake, torrents)) == HOST_REQUESTS
+    until(clock, node, lambda: all(torrent.pieces.is_seed for torrent in torrents), most=900)
+
+
+def test_what_is_queued_is_looked_at_again_before_it_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W09: nobody wants it any more by the time its turn comes, and no plan has been made since."""
+    monkeypatch.setattr("anabranch.webseed.slices.SLICE_SIZE", 4 * BLOCK_SIZE)
+    clock = Clock()
+    node, content = Node(clock), sample(pieces=10, blocks=4)
+    torrent = node.add(content)
+    node.settle()
+    [seed] = Web(node).add(torrent, content, {ONE: (server := Server(delay=2.0))})
+    seed.downloaded = 1
+    node.settle()
+    run(clock, node, 1)
+    book = node.engine.due.web.requests
+    queued = [one for one in book.of(seed) if one.state is State.RESERVED]
+    assert queued
+    for request in queued:
+        torrent.pieces.set_worth(request.key.slice, Priority.NONE)
+    run(clock, node, 4)
+    assert {one.reason for one in queued} == {"not wanted any more"}
+    asked = {begin for begin, _ in server.asked}
+    assert not asked & {request.begin for request in queued}
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_the_book_is_compared_in_debug_only_and_what_does_not_fit_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, debug: bool
+) -> None:
+    """W10: in the fork the comparison ran always, and ended the program."""
+    clock = Clock()
+    node, content = Node(clock, debug=debug), sample(pieces=10)
+    torrent = node.add(content)
+    node.settle()
+    compared: list[int] = []
+
+    def check_(_: object) -> None:
+        compared.append(1)
+        raise RuntimeError("the book does not fit")
+
+    monkeypatch.setattr(Requests, "check", check_)
+    with caplog.at_level(logging.CRITICAL), suppress(RuntimeError):
+        Web(node).add(torrent, content, {ONE: Server()})
+        node.settle()
+    assert bool(compared) is debug
+    assert not node.engine.due.web.planning
+    for _ in range(30):
+        with caplog.at_level(logging.CRITICAL), suppress(RuntimeError):
+            run(clock, node, 1)
+    assert torrent.pieces.is_seed

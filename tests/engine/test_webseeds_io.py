@@ -402,7 +402,7 @@ def test_addresses_of_a_family_that_we_do_not_speak_are_left_out(
     run: Run[None], family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for peers and trackers."""
-    case = Case(sample(pieces=1, blocks=1), None, **{family: True})  # type: ignore[arg-type]  # one of two
+    case = Case(sample(pieces=1, blocks=1), None, **{family: True})
 
     async def both(host: str, port: int) -> list[Address]:
         return [Address("127.0.0.1", port), Address("::1", port)]

@@ -62,7 +62,13 @@ def _fetched(url: str, config: Config) -> Metainfo:
     tls = tls_context(config.ca_file)
 
     async def get() -> tuple[int, bytes]:
-        client = HttpClient(config.identity.user_agent, bind=config.listen_host, proxy=config.proxy, tls=tls)
+        client = HttpClient(
+            config.identity.user_agent,
+            bind=config.listen_host,
+            proxy=config.proxy,
+            tls=tls,
+            mitigate=config.ssrf_mitigation,
+        )
         try:
             reply = await client.get(url, timeout=_PATIENCE, limit=MAX_FILE)
         finally:

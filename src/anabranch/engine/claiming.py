@@ -115,6 +115,8 @@ def _free_at(torrent: TorrentState, chosen: Candidate, within: bitarray | None) 
             if within is not None and not within[stop]:
                 break
             stop += 1
+    if stop == piece:
+        return None  # there is no room for it any more
     if stop > first:
         end = geometry.offset_of(stop - 1) + geometry.length_of(stop - 1)
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import inf
 
 from anabranch.model import BLOCK_SIZE, TorrentError
+from anabranch.net import NetworkFailed, Trouble
 from anabranch.picker import PieceProgress, Run
 from anabranch.webseed import LONGEST_REST, BadAnswer, FileMissing, State, TooFast
 
@@ -24,6 +25,10 @@ from .state import TorrentState
 
 _SCRAP = memoryview(bytearray(BLOCK_SIZE))  # where bytes go that are of no use
 _MOST_GRANT = 256 * 1024  # bytes; of a limited rate at a time. As few as peers go for: else they would take all of it
+_PATIENCE = (
+    5  # failures of a web seed in a row, after which it is left alone for a while: thousands of torrents may name it
+)
+_BREAK = 30.0  # seconds
 _LONGEST_PAUSE = 1.0  # seconds: the limit may be changed meanwhile
 
 
@@ -130,7 +135,8 @@ def _book(engine: Engine, fetch: Fetch, progress: PieceProgress, run: Run, lengt
     torrent.totals.wasted += wasted
     seed.wasted += wasted
     seed.downloaded += length - wasted
-    seed.proven = seed.proven or wasted < length
+    if wasted < length:
+        seed.failures = 0
     torrent.swarm.webseeds.downloaded += length - wasted
     if (metrics := engine.metrics) is not None:
         metrics.add(WEBSEED_BYTES, count=length)
@@ -190,6 +196,10 @@ def broken(engine: Engine, fetch: Fetch, error: TorrentError) -> None:
             convicting.convict(engine, torrent, seed, str(error), kind)
         case _:
             seed.fail(str(error))
+            forbidden = isinstance(error, NetworkFailed) and error.trouble is Trouble.FORBIDDEN
+            if forbidden or seed.failures > _PATIENCE:
+                seed.pause(now + _BREAK)
+                convicting.unqueue(engine, seed)
     if (metrics := engine.metrics) is not None:
         metrics.add(WEBSEED_FAILED, kind)
     if kind == "missing file":  # of those that it lacks one is told: where the URL is wrong it lacks them all

@@ -76,8 +76,7 @@ class WebSeed:
         downloaded: Bytes that were of use.
         wasted: Bytes that were not.
         closed: It was taken away, or its torrent was.
-        failures: How often something went wrong.
-        proven: The last that was heard of it was content of use.
+        failures: How often something went wrong since content of use came last.
         pace: Bytes a second of the request that ended last; infinity before one did.
     """
 
@@ -93,7 +92,6 @@ class WebSeed:
         "pace",
         "pause_until",
         "penance_until",
-        "proven",
         "source",
         "unusable",
         "wasted",
@@ -113,12 +111,16 @@ class WebSeed:
         self.wasted = 0
         self.closed = False
         self.failures = 0
-        self.proven = False
         self.pace = inf
 
     def __str__(self) -> str:
         """Scheme, host and port: fit for logs and errors."""
         return "an unusable web seed" if self.base is None else str(self.base)
+
+    @property
+    def proven(self) -> bool:
+        """Whether what was heard of it last is content of use."""
+        return self.downloaded > 0 and not self.failures
 
     def suspended(self, now: float) -> bool:
         """Whether it is asked for nothing new at present. What runs may end."""
@@ -143,7 +145,6 @@ class WebSeed:
     def fail(self, reason: str) -> None:
         """Note what went wrong, in words without a secret."""
         self.failures += 1
-        self.proven = False
         self.last_error = reason
 
     def may_give(self, piece: int) -> bool:
