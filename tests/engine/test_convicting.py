@@ -156,3 +156,41 @@ def test_a_web_seed_that_fails_rests_and_keeps_its_place_meanwhile(delay: float)
             assert torrent.pieces.free().all()
     assert seed.failures < 60
     assert not server.asked
+
+
+@pytest.mark.parametrize("fault", [BadAnswer("no"), TooFast("wait", 30.0)])
+def test_what_is_queued_goes_at_once_when_a_web_seed_is_left_alone(fault: TorrentError) -> None:
+    """Its pieces are free for others in the same turn, not at the next plan."""
+    clock = Clock()
+    node, content = Node(clock), sample(pieces=200, blocks=4)
+    torrent = node.add(content)
+    node.settle()
+    faults: list[TorrentError] = []
+    web = Web(node)
+    [seed] = web.add(torrent, content, {ONE: Server(rate=2e6, fault=lambda _: faults.pop() if faults else None)})
+    until(clock, node, lambda: in_book(node).get(State.RESERVED, 0) > 5)
+    faults.append(fault)
+    seen: list[int] = []
+
+    def look() -> None:
+        check(node)
+        if seed.suspended(clock.now):
+            seen.append(in_book(node).get(State.RESERVED, 0))
+
+    for _ in range(20):
+        clock.now += 0.1
+        node.begin_tenth()
+        node.settle(look)
+    assert set(seen) == {0}
+
+
+def test_several_requests_that_fail_by_one_mistake_are_told_once() -> None:
+    """The penance begins once, and so it is said once."""
+    clock = Clock()
+    node, content = Node(clock), sample(pieces=200, blocks=4)
+    torrent = node.add(content)
+    node.settle()
+    Web(node).add(torrent, content, {ONE: Server(delay=2.0, fault=lambda _: BadAnswer("no"))})
+    run(clock, node, 30)
+    told = [event for event in node.told() if isinstance(event, events.WebSeedFailed)]
+    assert [event.seconds for event in told] == [PENANCE]

@@ -136,3 +136,15 @@ def test_w10_a_torrent_that_is_dropped_leaves_nothing_behind_in_the_same_turn() 
     check(node)
     node.settle(lambda: check(node))
     assert not node.engine.pool.lent
+
+
+@pytest.mark.usefixtures("small_slices")
+def test_what_is_queued_is_begun_as_soon_as_another_has_ended() -> None:
+    """Nobody waits for the next second: many short requests follow each other at once."""
+    clock = Clock()
+    node, content = Node(clock), sample(pieces=40 * 8, blocks=4)
+    torrent = node.add(content)
+    node.settle()
+    Web(node).add(torrent, content, {ONE: (server := Server(rate=10e6))})
+    assert until(clock, node, lambda: torrent.pieces.is_seed) <= 4
+    assert len(server.asked) == 40

@@ -35,7 +35,7 @@ CLIENTS = [f"127.0.67.{number}" for number in (1, 2, 3)]
 FAST, MOODY, SLOW = "127.0.68.1", [f"127.0.68.{number}" for number in (2, 3, 4)], "127.0.68.5"
 STEP = 0.02  # seconds between steps
 MOST_MEMORY = len(CLIENTS) * POOL_SIZE + 64 * MIB  # bytes that may be added after the first fifth: buffers fill late
-MOST_DESCRIPTORS = 3 * 5 * (12 + 10) * 2 + 140  # 3 clients, 5 servers, connections in use and kept, both ends; and files
+MOST_DESCRIPTORS = 3 * 5 * (12 + 10) * 2 + 140  # 3 clients, 5 servers, connections in use or kept, both ends; files
 HONEST = 0.6  # of the requests that moody servers answer
 
 Version = Literal["v1", "v2", "hybrid"]
