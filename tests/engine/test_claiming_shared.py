@@ -267,3 +267,14 @@ def test_two_web_seeds_that_wait_never_pass_the_last_pieces_to_and_fro() -> None
             if len(case.node.engine.due.web.requests) == 2:
                 break
         assert changes <= 1
+
+
+def test_of_what_has_come_to_its_end_nothing_is_taken() -> None:
+    """The last piece of the torrent is through, and the request is about to end."""
+    case = Case()
+    fetch = case.claimed(39)
+    with case.node.engine.turn:
+        assert claiming.open_next(fetch, case.clock.now) is not None
+        assert claiming.open_next(fetch, case.clock.now) is None
+        case.seeds[1].lacks = no_pieces(40)
+        assert not claiming.share_with(case.node.engine, case.torrent, fetch, case.seeds[1], case.clock.now)

@@ -244,6 +244,8 @@ def share_with(engine: Engine, torrent: TorrentState, fetch: Fetch, seed: WebSee
     The piece that comes next stays, so that two that are idle by turns do not pass the last one to and fro; but where
     that alone would take long, or nothing came for long, the other gives up all of it.
     """
+    if fetch.opened is None and not fetch.lent:
+        return False  # others have taken all of it, and it is about to end
     first = fetch.opened.piece if fetch.opened is not None else fetch.lent.start
     if not (seed.may_give(first) or (fetch.lent and seed.may_give(fetch.lent.stop - 1))):
         return False  # what was freed would be planned for the other one again
