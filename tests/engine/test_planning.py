@@ -148,3 +148,16 @@ def test_what_is_queued_is_begun_as_soon_as_another_has_ended() -> None:
     Web(node).add(torrent, content, {ONE: (server := Server(rate=10e6))})
     assert until(clock, node, lambda: torrent.pieces.is_seed) <= 4
     assert len(server.asked) == 40
+
+
+@pytest.mark.usefixtures("small_slices")
+def test_who_has_shown_that_it_gives_something_is_asked_for_more_at_once() -> None:
+    """And over more connections each second, where each brings little: eight slices take little longer than one."""
+    clock = Clock()
+    node, content = Node(clock), sample(pieces=8 * 8, blocks=4)
+    torrent = node.add(content)
+    node.settle()
+    Web(node).add(torrent, content, {ONE: (server := Server(rate=5e4))})
+    run(clock, node, 3, lambda: check(node))
+    assert len(server.asked) == 8
+    assert until(clock, node, lambda: torrent.pieces.is_seed) <= 11

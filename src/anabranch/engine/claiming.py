@@ -253,6 +253,8 @@ def share_with(engine: Engine, torrent: TorrentState, fetch: Fetch, seed: WebSee
     waited = now - max(fetch.gain, fetch.since) if fetch.since else 0.0
     if not its_pace and fetch.since:
         late = waited > (_STALLED if fetch.gain else _UNANSWERED)
+        if late:
+            fetch.seed.fail(f"{fetch.seed} gave nothing for {waited:.0f} s")
     elif not fetch.lent and left > _TOO_SLOW * its_pace > 0:
         if _share_piece(fetch, left, its_pace):
             return True

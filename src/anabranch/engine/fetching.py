@@ -134,9 +134,10 @@ def _book(engine: Engine, fetch: Fetch, progress: PieceProgress, run: Run, lengt
         engine.due.lively.add(torrent)
     torrent.totals.wasted += wasted
     seed.wasted += wasted
-    seed.downloaded += length - wasted
-    if wasted < length:
+    if wasted < length and not seed.proven:
         seed.failures = 0
+        claiming.plan_soon(engine, torrent, "proven")  # it may be asked for more from now on
+    seed.downloaded += length - wasted
     torrent.swarm.webseeds.downloaded += length - wasted
     if (metrics := engine.metrics) is not None:
         metrics.add(WEBSEED_BYTES, count=length)

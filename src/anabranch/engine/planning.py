@@ -46,7 +46,7 @@ from .stealing import pace as pace_of
 _MANY = 2000  # candidates, after which each torrent offers one more only: a plan must not be a long turn
 _AT_ONCE = 4  # torrents looked at, or requests reserved, in one turn: 4,096 pieces leave a peers' order in 4 ms
 _CROWD = 100  # torrents with something to ask for, with which planning waits a second where nobody waits for it
-_PATIENT = frozenset({"failed", "missing", "rested", "web seeds added"})
+_PATIENT = frozenset({"failed", "missing", "proven", "rested", "web seeds added"})
 _SOON = 1.0  # seconds to the next plan, where all that is missing is on its way and may be late
 _LATE = 2.0  # seconds that a peer may need for what it owes before an idle web seed is asked for it
 _STALLED = 1.0  # seconds without gain after which a piece that peers owe us is asked of an idle web seed
@@ -186,7 +186,7 @@ def candidates(engine: Engine, torrent: TorrentState, now: float, most: int = HO
     free = torrent.pieces.free()
     if (room := _room(torrent)) is not None:
         free &= room
-    idle = [seed for seed in seeds if not engine.due.web.requests.of(seed)]
+    idle = [seed for seed in seeds if not seed.failures and not engine.due.web.requests.of(seed)]
     idle = [seed for seed in idle if not (free if seed.lacks is None else free & ~seed.lacks).any()]
     if idle:
         engine.due.web.next_at = min(engine.due.web.next_at, now + _SOON)
