@@ -17,6 +17,8 @@ from collections.abc import Hashable
 
 from anabranch.model import BLOCK_SIZE, Geometry
 
+from .memory_io import memory
+
 Holder = tuple[Hashable, Hashable]  # a torrent, and the place that it shares with others
 
 POOL_SIZE = 64 * 1024 * 1024  # bytes; the Go engine's MaxUnverifiedBytes
@@ -39,7 +41,7 @@ class Buffer:
     def __init__(self, size: int) -> None:
         self.holder = _NOBODY
         self.lease = 0
-        self.data = bytearray(size)
+        self.data = memory(size)
         self.view = memoryview(self.data)
         self.blocks = [self.view[start : start + BLOCK_SIZE] for start in range(0, size, BLOCK_SIZE)]
 
