@@ -13,7 +13,7 @@ from anabranch.engine import claiming, judging, webseeding
 from anabranch.engine.fetches import Fetch
 from anabranch.engine.state import TorrentState
 from anabranch.engine.webseeds_io import WebSeedReader
-from anabranch.model import BLOCK_SIZE, Address, Priority
+from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.net import Answer, BodyFlow, Bucket, NetworkFailed, Sink, Trouble, Url
 from anabranch.webseed import Candidate, Key, Source, State
 from engine.clocks import Clock
@@ -395,22 +395,3 @@ def test_bytes_that_do_not_belong_where_the_last_ones_ended_are_refused(run: Run
     assert fetch.request.state is State.RESTING
     assert case.torrent.totals.downloaded == 0
     assert "not what belongs" in fetch.seed.last_error
-
-
-@pytest.mark.parametrize("family", ["disable_ipv4", "disable_ipv6"])
-def test_addresses_of_a_family_that_we_do_not_speak_are_left_out(
-    run: Run[None], family: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As for peers and trackers."""
-    case = Case(sample(pieces=1, blocks=1), None, **{family: True})
-
-    async def both(host: str, port: int) -> list[Address]:
-        return [Address("127.0.0.1", port), Address("::1", port)]
-
-    monkeypatch.setattr("anabranch.engine.webseeds_io.resolve_soon", both)
-
-    async def act() -> None:
-        [found] = await case.reader._resolve("one.test", 80)
-        assert found.is_v6 == (family == "disable_ipv4")
-
-    run(case.live(act))

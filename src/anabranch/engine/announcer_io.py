@@ -11,15 +11,16 @@ import logging
 import ssl
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from anabranch.model import Address
-from anabranch.net import HttpClient, resolve_soon
+from anabranch.net import HttpClient
 from anabranch.tracker import FaultKind, TrackerFault, UdpTrackers, announce
 
 from . import announcing
 from .agenda import Agenda
 from .announcing import Announce, Farewell
 from .engine import Engine
+from .names_io import resolve_for
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,12 @@ class Announcer:
         try:
             async with asyncio.timeout(_LAST_PATIENCE if one.last else None):
                 reply = await announce(
-                    url, one.request, http=self._http, udp=self._udp, bind=self._bind, resolve=self._resolve
+                    url,
+                    one.request,
+                    http=self._http,
+                    udp=self._udp,
+                    bind=self._bind,
+                    resolve=partial(resolve_for, engine.config),
                 )
         except TrackerFault as fault:
             engine.network.run(announcing.failed, engine, one, fault)
@@ -139,12 +145,6 @@ class Announcer:
             log.debug("tracker does not listen tracker=%s", announcing.shown(url))
         else:
             engine.network.run(announcing.told, engine, one, reply)
-
-    async def _resolve(self, host: str, port: int) -> list[Address]:
-        """The addresses of the families that we speak."""
-        config = self._engine.config
-        found = await resolve_soon(host, port)
-        return [one for one in found if not (config.disable_ipv6 if one.is_v6 else config.disable_ipv4)]
 
     def _asked(self, task: asyncio.Task[None]) -> None:
         del self._asking[task]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,7 +44,6 @@ class Fetch:
     since: float = 0.0  # when it was taken out of the queue; 0: it waits there
     gain: float = 0.0  # when it was of use last
     heard: float = 0.0  # when bytes came to its memory last, or may: less than a block is no gain
-    cancel: Callable[[], None] | None = None  # ends what is under way on the network; network thread, outside of turns
     granted: int = 0  # bytes of a limited rate that it may take with the next receive
 
     @property

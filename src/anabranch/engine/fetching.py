@@ -215,7 +215,7 @@ def broken(engine: Engine, fetch: Fetch, error: TorrentError) -> None:
 
 
 def _part(engine: Engine, fetch: Fetch) -> None:
-    fetch.flow = fetch.cancel = None
+    fetch.flow = None
     give_back(engine, fetch)
 
 

@@ -11,16 +11,18 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Sequence
+from functools import partial
 from math import isinf
 
-from anabranch.model import Address, TorrentError
-from anabranch.net import Answer, BodyFlow, RangeClient, resolve_soon
+from anabranch.model import TorrentError
+from anabranch.net import Answer, BodyFlow, RangeClient
 from anabranch.webseed import Part, State, judge, parts_of
 
 from . import claiming, fetching
 from .engine import Engine
 from .fetches import Fetch
 from .metrics import WEBSEED_ANSWERS
+from .names_io import resolve_for
 
 log = logging.getLogger(__name__)
 
@@ -119,12 +121,6 @@ class WebSeedReader:
             if not reading.wanted:
                 break
 
-    async def _resolve(self, host: str, port: int) -> list[Address]:
-        """The addresses of the families that we speak."""
-        config = self._engine.config
-        found = await resolve_soon(host, port)
-        return [one for one in found if not (config.disable_ipv6 if one.is_v6 else config.disable_ipv4)]
-
     def _range_client(self) -> RangeClient:
         if self._client is None:
             config = self._engine.config
@@ -133,7 +129,7 @@ class WebSeedReader:
                 bind=self._bind,
                 proxy=config.proxy,
                 tls=self._tls,
-                resolve=self._resolve,
+                resolve=partial(resolve_for, config),
                 mitigate=config.ssrf_mitigation,
             )
         return self._client
