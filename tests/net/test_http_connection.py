@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,108 +23,8 @@ from anabranch.net.http_connection_io import (
     HttpConnection,
 )
 from anabranch.net.http_heads import Head
-
-BODY = bytes(range(250)) * 3
-ANSWER = b"HTTP/1.1 206 OK\r\nContent-Length: 750\r\n\r\n"
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Its time stands still until a test moves it."""
-
-    now = 0.0
-
-    def time(self) -> float:
-        return self.now
-
-
-class Transport(asyncio.Transport):
-    """Brings what the test says, as a loop does: not while reading is paused."""
-
-    def __init__(self, protocol: HttpConnection) -> None:
-        super().__init__()
-        self.sent = b""
-        self.closed = False
-        self.reading = True
-        self._protocol = protocol
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.sent += data
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def abort(self) -> None:
-        if not self.closed:
-            self.closed = True
-            asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
-
-    def bring(self, data: bytes, step: int = 1 << 20) -> bytes:
-        """Let this come, *step* bytes at most at a time; answers what was not read."""
-        while data and self.reading and not self.closed:
-            room = self._protocol.get_buffer(-1)
-            count = min(len(room), len(data), step)
-            room[:count] = data[:count]
-            self._protocol.buffer_updated(count)
-            data = data[count:]
-        return data
-
-
-@dataclass
-class Memory:
-    """A sink with a window; where *dry* says so it has no memory at that question."""
-
-    length: int
-    window: int = 1 << 20
-    dry: Callable[[], bool] = lambda: False
-    enough: int = 1 << 40  # bytes after which it wants no more
-    memory: bytearray = field(default_factory=bytearray)
-    got: int = 0
-
-    def __post_init__(self) -> None:
-        self.memory = bytearray(self.length)
-
-    def landing(self) -> memoryview | None:
-        return None if self.dry() else memoryview(self.memory)[self.got :][: self.window]
-
-    def landed(self, count: int) -> bool:
-        self.got += count
-        return self.got < self.enough
-
-
-Scene = Callable[[VirtualLoop, HttpConnection, Transport], Coroutine[Any, Any, None]]
-
-
-def play(scene: Scene) -> None:
-    """Run a scene with a connection just made."""
-
-    async def work() -> None:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
-        connection = HttpConnection()
-        transport = Transport(connection)
-        connection.connection_made(transport)
-        await scene(loop, connection, transport)
-        connection.hang_up()
-        await connection.gone
-
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(work())
-
-
-async def turns(number: int = 5) -> None:
-    for _ in range(number):
-        await asyncio.sleep(0)
-
-
-def asked(connection: HttpConnection, sink: Memory, leave_out: int | None = 0) -> asyncio.Task[Head]:
-    """Ask for all that the sink has room for."""
-    return asyncio.ensure_future(connection.ask(b"GET", lambda _: leave_out, sink, sink.length))
+from net.connection_rig import ANSWER, BODY, Memory, Transport, asked, play
+from net.virtual_loop import VirtualLoop, turns
 
 
 def in_parts(body: bytes, step: int) -> bytes:
@@ -156,6 +54,7 @@ def test_bytes_land_in_order_however_they_are_cut_and_whenever_memory_is_short(
             if not transport.reading:
                 connection.resume()
             await turns(2)
+        transport.bring(left, step)
         assert (await task).status in (200, 206)
         assert sink.memory == wanted
         assert connection.free is (kind != "endless")
@@ -316,6 +215,7 @@ def test_an_idle_connection_is_given_up_after_a_while_or_at_a_word_that_nobody_a
         assert transport.closed
 
     async def talking(loop: VirtualLoop, connection: HttpConnection, transport: Transport) -> None:
+        connection.freed = lambda _: None
         await once(transport, connection)
         transport.bring(b"H")
         assert transport.closed
@@ -437,12 +337,16 @@ def test_a_second_answer_is_seen_before_the_loop_has_read_it(pair: tuple[socket.
     st.sampled_from([b"", ANSWER, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"HTTP/1.1 200 OK\n\n"]),
     st.lists(st.binary(max_size=40) | st.sampled_from([b"9\r\n", b"\r\n", b"0\r\n\r\n", BODY, ANSWER]), max_size=8),
     st.integers(1, 900),
+    st.sampled_from([None, lambda: True, lambda: False]),
 )
-def test_any_bytes_are_an_answer_or_blamed(start: bytes, noise: list[bytes], step: int) -> None:
+def test_any_bytes_are_an_answer_or_blamed(
+    start: bytes, noise: list[bytes], step: int, whole: Callable[[], bool] | None
+) -> None:
     """In one kind of error; and what was not asked for ends the connection."""
 
     async def scene(loop: VirtualLoop, connection: HttpConnection, transport: Transport) -> None:
-        task = asked(connection, Memory(750))
+        sink = Memory(100_000 if whole else 750)
+        task = asyncio.ensure_future(connection.ask(b"GET", lambda _: 0, sink, sink.length, whole=whole))
         await turns(1)
         transport.bring(start + b"".join(noise), step)
         transport.abort()

@@ -130,14 +130,56 @@ def test_whether_a_connection_is_kept_is_told_by_the_head(lines: list[str], keep
     assert read(reply(*lines)).keeps is keeps
 
 
-@given(st.binary() | st.binary().map(b"HTTP/1.1 200 OK\r\n".__add__), st.integers(1, 9))
-def test_any_bytes_are_a_head_or_refused(noise: bytes, step: int) -> None:
+@given(
+    st.binary() | st.binary().map(b"HTTP/1.1 200 OK\r\n".__add__) | st.binary().map(b"http/2: 200 ".__add__),
+    st.integers(1, 9),
+    st.booleans(),
+)
+def test_any_bytes_are_a_head_or_refused(noise: bytes, step: int, careless: bool) -> None:
     """In one kind of error."""
-    reader = HeadReader()
+    reader = HeadReader(careless=careless)
     with suppress(NetworkFailed):
         for begin in range(0, len(noise), step):
             if reader.receive(noise[begin : begin + step]):
                 break
+
+
+NUMBERS = ["5", "05", "+5", "5 bytes", "5, 5", "7", "x", "", "-5", "5x"]
+
+
+@given(st.lists(st.sampled_from(["X: y", "X: a\0b", "A B: c", ": z", "X: a\rb", " more"]), max_size=3))
+def test_what_is_read_of_a_careless_server_only_ends_its_connection(odd: list[str]) -> None:
+    """Whatever was odd, no second reply is taken from there; and nothing of it gets into our words or lines."""
+    raw = reply("HTTP/1.1 200 OK", "A: b", *odd, "Content-Length: 5")
+    found = HeadReader(careless=True).receive(raw)
+    assert found is not None
+    head = found[0]
+    assert (head.status, head.length) == (200, 5)
+    assert head.keeps is all(line in ("X: y", " more") for line in odd)
+    assert not set("".join(head.headers.values())) & set("\0\r\n")
+    with suppress(NetworkFailed):
+        assert read(raw) == head
+
+
+@given(st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=3), st.booleans())
+def test_a_careless_length_is_the_least_or_refused_and_parts_count_more(numbers: list[str], in_parts: bool) -> None:
+    """Only where all agree may another reply follow; who reads strictly reads the same or nothing."""
+    lines = ["HTTP/1.1 200 OK", *(f"Content-Length: {number}" for number in numbers)]
+    raw = reply(*lines, *["Transfer-Encoding: chunked"] * in_parts)
+    if not in_parts and set(numbers) & {"x", "", "-5", "5x"}:
+        with pytest.raises(NetworkFailed, match="no number"):
+            HeadReader(careless=True).receive(raw)
+        return
+    found = HeadReader(careless=True).receive(raw)
+    assert found is not None
+    assert (found[0].in_parts, found[0].length) == (in_parts, None if in_parts else min(map(int_of, numbers)))
+    with suppress(NetworkFailed):
+        assert read(raw) == found[0]
+        assert found[0].keeps
+
+
+def int_of(number: str) -> int:
+    return 7 if number == "7" else 5
 
 
 def test_a_request_has_what_is_needed_and_no_more() -> None:

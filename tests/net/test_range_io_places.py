@@ -38,14 +38,13 @@ def no_leak(run: Run[Any]) -> Iterator[None]:
 @pytest.fixture
 def as_if_public(monkeypatch: pytest.MonkeyPatch) -> None:
     """127.0.0.1 counts as a place in the Internet; 127.0.0.2 stays at home."""
-    from anabranch.net import range_io, urls
+    from anabranch.net import http_walk_io, urls
 
     def is_public(address: Address) -> bool:
         return address.host == "127.0.0.1"
 
     monkeypatch.setattr(urls, "is_public", is_public)
-    if hasattr(range_io, "is_public"):
-        monkeypatch.setattr(range_io, "is_public", is_public)
+    monkeypatch.setattr(http_walk_io, "is_public", is_public)
 
 
 INSIDE = [

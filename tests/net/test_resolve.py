@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -36,3 +37,21 @@ def test_what_has_no_address_is_told_with_the_reason(name: str) -> None:
     assert told.value.reason
     with pytest.raises(NotResolved):
         asyncio.run(resolve_soon(name, 80))
+
+
+@pytest.mark.parametrize(("number", "gone"), [(socket.EAI_NONAME, True), (socket.EAI_AGAIN, False)])
+def test_a_name_that_is_gone_is_told_from_a_server_that_is(
+    monkeypatch: pytest.MonkeyPatch, number: int, gone: bool
+) -> None:
+    """What was known of it may serve on, or not."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise socket.gaierror(number, "the system's words")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with pytest.raises(NotResolved, match=r"^a\.example: the system's words$") as told:
+        resolve("a.example", 80)
+    assert told.value.gone is gone
+    with pytest.raises(NotResolved) as told:
+        asyncio.run(resolve_soon("a.example", 80))
+    assert told.value.gone is gone

@@ -98,12 +98,21 @@ def test_a_url_is_told_without_its_secrets() -> None:
         ("unknown passkey 0123456789abcdef", "unknown passkey ***"),
         ("no torrent at /0123456789abcdef/announce?uid=k3yk3yk3y&x=1", "no torrent at ***"),
         ("k3yk3yk3y is banned, announce less", "*** is banned, announce less"),
+        ("K3YK3YK3Y or 0123456789ABCDEF", "*** or ***"),
+        ("wrong parameters: uid=k3yk3yk3y&x=1", "wrong parameters: ***"),
+        ("", ""),
     ],
 )
 def test_secrets_are_taken_out_of_what_servers_say(text: str, told: str) -> None:
     """They repeat what they were asked; ordinary words stay."""
     url = parse_url("https://a.example/0123456789abcdef/announce?uid=k3yk3yk3y&x=1", HTTP)
     assert without_secrets(text, url) == told
+
+
+def test_a_secret_is_taken_out_decoded_too() -> None:
+    """Its signs are escaped in a URL; who repeats it may have read them."""
+    url = parse_url("https://a.example/announce?key=ab%2Bcd%2F0123456789", HTTP)
+    assert without_secrets("no ab+cd/0123456789, nor ab%2bcd%2f0123456789", url) == "no ***, nor ***"
 
 
 @pytest.mark.parametrize(
@@ -168,6 +177,14 @@ def test_inside_a_tracker_is_asked_for_announces_alone(host: str) -> None:
     for path in ("", "/", "/reboot", "/x/announce", "/announce/../reboot", "/announce/%2e%2e/x", "/announce/..%5Cx"):
         assert refused(f"http://a.example{path}", host, Use.TRACKER), path
         assert not refused(f"http://a.example{path}", host, Use.TRACKER, trusted=True)
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_inside_a_websocket_tracker_may_also_be_the_front_page(scheme: str) -> None:
+    """That is where they mostly are; opening it does nothing to anybody. libtorrent 2.1.1 asks them anything."""
+    for path, barred in (("", False), ("/", False), ("/announce", False), ("/?reboot", True), ("/reboot", True)):
+        place = parse_url(f"{scheme}://a.example{path}", ("ws", "wss"))
+        assert bool(why_not_asked(place, Address("127.0.0.1", 80), Use.TRACKER)) is barred, path
 
 
 @pytest.mark.parametrize("host", NEAR)

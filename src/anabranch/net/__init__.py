@@ -4,12 +4,14 @@ from .address_rules import is_this_machine, neighbourhood, network, why_not_dial
 from .buckets import Bucket
 from .datagrams_io import Datagrams
 from .http_connection_io import BodyFlow
+from .http_dial_io import connect_to, system_tls
 from .http_heads import headers_for
 from .http_io import HttpClient, HttpReply
-from .identity import RANDOM_BYTES, Identity
+from .identity import ANABRANCH, ANONYMOUS, DELUGE, IDENTITIES, RANDOM_BYTES, Identity, identity_named
+from .names_io import Names
 from .peer_priority import crc32c, peer_priority
 from .range_io import Answer, RangeClient, Sink
-from .resolve_io import NotResolved, resolve, resolve_soon
+from .resolve_io import NotResolved, Resolve, resolve, resolve_soon
 from .sockets_io import (
     ACCEPT_PAUSE,
     DescriptorsExhausted,
@@ -24,10 +26,14 @@ from .sockets_io import (
 )
 from .sources import source_for
 from .troubles import NetworkFailed, Trouble
-from .urls import Url, Use, is_forbidden, parse_url, why_not_asked, without_secrets
+from .urls import Url, Use, address_in, is_forbidden, parse_url, why_not_asked, without_secrets
 
 __all__ = [
     "ACCEPT_PAUSE",
+    "ANABRANCH",
+    "ANONYMOUS",
+    "DELUGE",
+    "IDENTITIES",
     "RANDOM_BYTES",
     "Answer",
     "BodyFlow",
@@ -37,21 +43,26 @@ __all__ = [
     "HttpClient",
     "HttpReply",
     "Identity",
+    "Names",
     "NetworkFailed",
     "NotResolved",
     "RangeClient",
+    "Resolve",
     "Sink",
     "Trouble",
     "Url",
     "Use",
     "accept_all",
+    "address_in",
     "ample_descriptors",
+    "connect_to",
     "crc32c",
     "descriptor_limit",
     "dial",
     "dialled",
     "headers_for",
     "hung_up",
+    "identity_named",
     "is_forbidden",
     "is_this_machine",
     "listen",
@@ -62,6 +73,7 @@ __all__ = [
     "resolve",
     "resolve_soon",
     "source_for",
+    "system_tls",
     "until_connected",
     "why_not_asked",
     "why_not_dialed",

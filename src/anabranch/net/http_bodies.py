@@ -23,12 +23,17 @@ class Body:
     Args:
         ahead: Bytes of content that come next with nothing between them; 0: the framing is next, or nothing.
         told: Whether these are all of it.
+
+    Attributes:
+        ended: Nothing of it is missing.
+        odd: Where it ended is not to be relied on.
     """
 
     def __init__(self, ahead: int, *, told: bool) -> None:
         self.ahead = ahead
         self.told = told
         self.ended = told and not ahead
+        self.odd = False
 
     def took(self, count: int) -> None:
         """So many bytes of content came, *ahead* at most."""
@@ -101,6 +106,7 @@ class PartedBody(Body):
 
     def _trailer(self, line: bytes) -> None:
         self.ended = not line
+        self.odd = self.odd or (bool(line) and b":" not in line)
         self._trailers += len(line)
         if self._trailers > MAX_HEAD:
             raise NetworkFailed(Trouble.PROTOCOL, f"the reply's trailers are longer than {MAX_HEAD} bytes")

@@ -5,13 +5,15 @@ loop into what the sink gives (asyncio.BufferedProtocol, plain and TLS alike). M
 connection to nginx over loopback, 64 MiB ranges, 2 cores, SO_RCVBUF as the kernel has it: 4.6 GB/s on uvloop and 4.5 on
 asyncio, 0.20 CPU-seconds per GB; add_reader() with recv_into() gave 3.7 on both, at 0.20 and 0.23: no reason for two
 ways. A larger SO_RCVBUF gave a tenth and ends the kernel's own tuning, which long ways need. TLS: 1.2 GB/s at 0.75, by
-OpenSSL. Not here: which connection to whom, redirects (range_io).
+OpenSSL. Not here: which connection to whom (http_pool_io), redirects (http_walk_io).
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import select
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -28,7 +30,7 @@ BODY_PATIENCE = 30.0  # seconds without a byte of the body; the time in which th
 IDLE_PATIENCE = 30.0  # seconds a connection is kept for the next request
 DRAIN_PATIENCE = 5.0  # seconds for what nobody wants of a body
 MAX_DRAIN = 48 * 1024  # bytes of a body that are read for nothing, to keep the connection
-_SCRAP = 64 * 1024  # bytes; heads, and what is left out
+_SCRAP = 64 * 1024  # bytes; heads, and what is left out, while something is under way
 _SPILL = 4 * 1024  # bytes that may come while the sink has no memory; they are copied
 
 
@@ -58,6 +60,7 @@ class _Stage(Enum):
     HEAD = auto()
     BODY = auto()
     DRAINING = auto()  # who asked has what he wanted
+    SPOKE = auto()  # the server did, before it was asked the first time
     CLOSED = auto()
 
 
@@ -71,6 +74,7 @@ class _Exchange:
     answered: asyncio.Future[Head]
     reader: HeadReader
     tunnel: bool
+    whole: Callable[[], bool] | None
     left_out: int = 0  # bytes to skip before the wanted ones
     wanted: int = 0  # bytes still to come
     any_byte: bool = False
@@ -81,7 +85,7 @@ class _Exchange:
             self.answered.set_exception(error)
 
     def so_far(self) -> str:
-        return f"after {self.length - self.wanted} of {self.length} bytes"
+        return "of the reply" if self.whole else f"after {self.length - self.wanted} of {self.length} bytes"
 
 
 class HttpConnection(asyncio.BufferedProtocol):
@@ -98,10 +102,10 @@ class HttpConnection(asyncio.BufferedProtocol):
         self.freed: Callable[[HttpConnection], None] | None = None
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self.transport: asyncio.Transport | None = None
-        self._scrap = memoryview(bytearray(_SCRAP))  # asyncio's TLS slices what it is given: no copies, please
+        self._scrap = _memory(_SPILL)  # what waits for a request needs no more
+        self._offered: memoryview | None = self._scrap  # the loop reads into this, or else into the sink's memory
         self._held = b""  # came while the sink had no memory
         self._paused = False
-        self._direct = False  # the loop reads into the sink's memory, not into ours
         self._stage = _Stage.IDLE
         self._exchange: _Exchange | None = None
         self._body = Body(0, told=True)
@@ -124,7 +128,14 @@ class HttpConnection(asyncio.BufferedProtocol):
         return self.transport is None or readable(self.transport.get_extra_info("socket").fileno())
 
     async def ask(
-        self, request: bytes, heard: Callable[[Head], int | None], sink: Landing, length: int, *, tunnel: bool = False
+        self,
+        request: bytes,
+        heard: Callable[[Head], int | None],
+        sink: Landing,
+        length: int,
+        *,
+        tunnel: bool = False,
+        whole: Callable[[], bool] | None = None,
     ) -> Head:
         """Send a request and see its answer through.
 
@@ -135,15 +146,21 @@ class HttpConnection(asyncio.BufferedProtocol):
             sink: Where the body goes.
             length: Of what is wanted, in bytes, at least 1.
             tunnel: The request is a CONNECT: its answer has no body.
+            whole: All of the body is wanted, packed or not, up to *length* bytes, of a server that may be careless (see
+                HeadReader). It is asked where the server hangs up before the end that it told: whether this is all.
 
         Raises:
             NetworkFailed: no answer, or not all that was wanted. Dead: nobody has heard of the request.
         """
-        exchange = _Exchange(heard, sink, length, self._loop.create_future(), HeadReader(), tunnel, wanted=length)
+        reader = HeadReader(careless=whole is not None)
+        exchange = _Exchange(heard, sink, length, self._loop.create_future(), reader, tunnel, whole, wanted=length)
+        if self._stage is _Stage.SPOKE:
+            raise NetworkFailed(Trouble.PROTOCOL, "it speaks before it is asked: no HTTP server")
         if not self.free or self.transport is None:
             raise Dead(Trouble.CONNECTION, "the server hung up without an answer")
         self._exchange, self._stage = exchange, _Stage.HEAD
         self._heard_at = self._loop.time()
+        self._scrap = _memory(_SCRAP if whole is None else _SPILL)
         self._watch(HEAD_PATIENCE)
         self.transport.write(request)
         try:
@@ -166,6 +183,15 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def given_away(self) -> asyncio.Transport:
+        """The transport of a free connection, for another protocol; this one is over."""
+        transport, self.transport = self.transport, None
+        if transport is None:
+            raise NetworkFailed(Trouble.CONNECTION, "the server hung up")
+        self.hang_up()
+        self.connection_lost(None)
+        return transport
+
     def resume(self) -> None:
         """The sink has memory again: it is asked for it soon, not from in here."""
         self._loop.call_soon(self._go_on)
@@ -179,8 +205,8 @@ class HttpConnection(asyncio.BufferedProtocol):
 
         Nor may it pause or close the transport: libuv, which is just reading, would call what that has taken away.
         """
-        self._direct = False
         exchange = self._exchange
+        self._offered = self._scrap
         if self._paused:
             return self._scrap[:_SPILL]
         if self._stage is not _Stage.BODY or exchange is None or exchange.left_out or not self._body.ahead:
@@ -192,20 +218,20 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not room:
             return self._scrap[:_SPILL]
         room = room[: min(self._body.ahead, exchange.wanted)]
-        self._direct = True
+        self._offered = None
         return room
 
     def buffer_updated(self, nbytes: int) -> None:
         """The loop has read so much."""
         self._heard_at = self._loop.time()
         exchange = self._exchange
+        offered, self._offered = self._offered, self._scrap
         try:
-            if self._direct and exchange is not None:
-                self._direct = False
+            if offered is not None and self._stage is not _Stage.CLOSED:
+                self._take(offered[:nbytes])
+            elif exchange is not None:
                 self._count(exchange, nbytes)
                 self._settle(b"")
-            elif self._stage is not _Stage.CLOSED:
-                self._take(self._scrap[:nbytes])
         except Exception as fault:  # noqa: BLE001 # bulkhead: of one request; who asked is told, whoever's fault it was
             self._fail(fault)
 
@@ -218,11 +244,16 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not self.gone.done():
             self.gone.set_result(None)
         exchange = self._exchange
+        if self._stage is _Stage.SPOKE:
+            return
         if exchange is None or self._stage is _Stage.DRAINING:
             self.hang_up()
+        elif self._stage is _Stage.HEAD and not exchange.any_byte:
+            self._fail(_lost(exc, "the server hung up without an answer", Dead))
+        elif exchange.whole is not None:
+            self._cut(exchange, exchange.whole, exc)
         elif self._stage is _Stage.HEAD:
-            kind = NetworkFailed if exchange.any_byte else Dead
-            self._fail(kind(Trouble.CONNECTION, "the server hung up without an answer"))
+            self._fail(_lost(exc, "the server hung up without an answer"))
         elif not self._held:
             self._lost()
 
@@ -231,6 +262,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         exchange = self._exchange
         if self._stage is _Stage.IDLE:
             self.hang_up()  # nobody asked: the next answer would not be the next request's
+            if self.freed is None:
+                self._stage = _Stage.SPOKE
             return
         if self._paused:
             self._held += data
@@ -253,7 +286,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._watch(BODY_PATIENCE)
         try:
             leave_out = exchange.heard(head)
-            if leave_out is not None:
+            if leave_out is not None and exchange.whole is None:
                 refuse_packed(head)
         except TorrentError as refusal:  # the connection may serve another
             self._finish(exchange, refusal)
@@ -329,12 +362,17 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not self._body.ended:
             return
         if self._stage is _Stage.BODY and self._exchange is not None:
-            self._fail(NetworkFailed(Trouble.PROTOCOL, f"the body ends {self._exchange.so_far()}"))
-        elif self._stage is _Stage.DRAINING:
-            if rest or not self._keeps:
+            if self._exchange.whole is None:
+                self._fail(NetworkFailed(Trouble.PROTOCOL, f"the body ends {self._exchange.so_far()}"))
+                return
+            self._finish(self._exchange)
+        if self._stage is _Stage.DRAINING:
+            if rest or not self._keeps or self._body.odd:
                 self.hang_up()
                 return
             self._stage = _Stage.IDLE
+            if len(self._scrap) > _SPILL:
+                self._scrap = _memory(_SPILL)
             self._watch(IDLE_PATIENCE)
             if self.freed is not None:
                 self.freed(self)
@@ -355,6 +393,17 @@ class HttpConnection(asyncio.BufferedProtocol):
             self.transport.resume_reading()
         elif self.gone.done():
             self._lost()
+
+    def _cut(self, exchange: _Exchange, whole: Callable[[], bool], exc: Exception | None) -> None:
+        """The connection ended within a reply that is wanted whole, or at its end if nothing else tells that."""
+        head = exchange.head
+        if exc is not None:
+            self._fail(_lost(exc, "the connection broke within the reply"))
+        elif head is None or ((head.length is not None or head.in_parts) and not whole()):
+            self._fail(NetworkFailed(Trouble.PROTOCOL, "the reply ends too early"))
+        else:
+            self._finish(exchange)
+            self.hang_up()
 
     def _lost(self) -> None:
         if self._exchange is not None:
@@ -384,6 +433,18 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._watch(left)
             else:
                 self._fail(NetworkFailed(Trouble.TIMEOUT, f"nothing for {BODY_PATIENCE:g} s {exchange.so_far()}"))
+
+
+def _lost(exc: Exception | None, otherwise: str, kind: type[NetworkFailed] = NetworkFailed) -> NetworkFailed:
+    """Why a connection ended, in OpenSSL's or the system's words where there are any."""
+    if isinstance(exc, ssl.SSLError):  # TLS 1.3: a server says that it wants a certificate of ours when all seems done
+        return kind(Trouble.TLS, f"no secure connection: {getattr(exc, 'reason', None) or 'it broke'}")
+    number = getattr(exc, "errno", None)
+    return kind(Trouble.CONNECTION, os.strerror(number) if number and number > 0 else otherwise)
+
+
+def _memory(size: int) -> memoryview:
+    return memoryview(bytearray(size))  # asyncio's TLS slices what it is given: no copies, please
 
 
 def readable(descriptor: int) -> bool:

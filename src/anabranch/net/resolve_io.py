@@ -1,14 +1,19 @@
-"""Names to addresses, by the system's resolver: waiting in a thread, or in an event loop."""
+"""Names to addresses, by the system's resolver: waiting in a thread, or in an event loop. names_io remembers them."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
-from collections.abc import Iterable
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from anabranch.model import Address, TorrentError, canonical_host
 
-_Answer = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+log = logging.getLogger(__name__)
+
+Resolve = Callable[[str, int], Awaitable[list[Address]]]  # a host and a port to addresses; raises NotResolved
 
 
 class NotResolved(TorrentError):
@@ -17,12 +22,14 @@ class NotResolved(TorrentError):
     Args:
         host: The name.
         reason: The system's own words.
+        gone: There is no such name; otherwise it may be known again soon.
     """
 
-    def __init__(self, host: str, reason: str) -> None:
+    def __init__(self, host: str, reason: str, *, gone: bool = False) -> None:
         super().__init__(f"{host}: {reason}")
         self.host = host
         self.reason = reason
+        self.gone = gone
 
 
 def resolve(host: str, port: int) -> list[Address]:
@@ -34,41 +41,82 @@ def resolve(host: str, port: int) -> list[Address]:
     Raises:
         NotResolved: no such name, no server, or nothing that could be a name.
     """
-    if literal := _literal(host, port):
-        return [literal]
-    try:
-        return _addresses(host, socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except (OSError, ValueError) as refusal:  # ValueError: labels too long, a NUL in the name
-        raise _not_resolved(host, refusal) from refusal
+    if address := literal(host, port):
+        return [address]
+    return [Address(one, port) for one in looked_up(host)]
 
 
 async def resolve_soon(host: str, port: int) -> list[Address]:
     """As resolve(), for a task: the loop goes on meanwhile."""
-    if literal := _literal(host, port):
-        return [literal]
-    try:
-        loop = asyncio.get_running_loop()
-        return _addresses(host, await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except (OSError, ValueError) as refusal:
-        raise _not_resolved(host, refusal) from refusal
+    if address := literal(host, port):
+        return [address]
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[list[str]] = loop.create_future()
+
+    def hear(found: list[str] | NotResolved) -> None:
+        if answered.cancelled():
+            return
+        if isinstance(found, NotResolved):
+            answered.set_exception(found)
+        else:
+            answered.set_result(found)
+
+    in_thread(host, looked_up, loop, hear)
+    return [Address(one, port) for one in await answered]
 
 
-def _literal(host: str, port: int) -> Address | None:
+def literal(host: str, port: int) -> Address | None:
+    """The address that a host is itself."""
     try:
         return Address(canonical_host(host), port)
     except ValueError:
         return None
 
 
-def _addresses(host: str, answers: Iterable[_Answer]) -> list[Address]:
+def looked_up(host: str) -> list[str]:
+    """A name's addresses, each once, one at least. Waits for the system's resolver. Raises NotResolved."""
+    try:
+        answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as refusal:  # ValueError: labels too long, a NUL in the name
+        gone = getattr(refusal, "errno", socket.EAI_NONAME) == socket.EAI_NONAME
+        raise NotResolved(host, getattr(refusal, "strerror", None) or str(refusal), gone=gone) from refusal
     internet = (socket.AF_INET, socket.AF_INET6)
-    found = dict.fromkeys(
-        Address(canonical_host(str(name[0])), int(name[1])) for family, _, _, _, name in answers if family in internet
-    )
+    found = dict.fromkeys(canonical_host(str(name[0])) for family, _, _, _, name in answers if family in internet)
     if not found:
         raise NotResolved(host, "no IP address")
     return list(found)
 
 
-def _not_resolved(host: str, refusal: Exception) -> NotResolved:
-    return NotResolved(host, getattr(refusal, "strerror", None) or str(refusal))
+def in_thread(
+    host: str,
+    look_up: Callable[[str], list[str]],
+    loop: asyncio.AbstractEventLoop,
+    hear: Callable[[list[str] | NotResolved], None],
+) -> None:
+    """Look a name up in a daemon thread: a resolver that does not answer does not hold up the end of the program.
+
+    An executor's threads would: they are joined, and the loop's own would be filled by it besides.
+
+    Args:
+        host: The name.
+        look_up: Does it: as looked_up().
+        loop: Where to *hear* of it, once; of a loop that is closed by then, nobody does.
+        hear: Told of what came of it.
+    """
+
+    def work() -> None:
+        found: list[str] | NotResolved
+        try:
+            found = look_up(host)
+        except NotResolved as unknown:
+            found = unknown
+        except Exception as fault:  # bulkhead: whoever waits is to hear of it
+            log.exception("look-up failed host=%s", host)
+            found = NotResolved(host, str(fault))
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(hear, found)
+
+    try:
+        threading.Thread(target=work, name="anabranch names", daemon=True).start()
+    except RuntimeError as refusal:  # the system allows no more threads
+        loop.call_soon(hear, NotResolved(host, str(refusal)))

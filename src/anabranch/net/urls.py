@@ -123,8 +123,9 @@ def why_not_asked(url: Url, address: Address, use: Use, *, from_outside: bool = 
     """Why a URL may not lead to this address, in words; empty where it may.
 
     An address in the Internet may be asked for anything. In the user's own machine or network, a tracker is asked
-    under /announce and /scrape only, a web seed only by a URL without a query: no page that does something for
-    whoever opens it looks like that. Some addresses are for nobody: see is_forbidden().
+    under /announce and /scrape only (over a WebSocket also under /, without a query), a web seed only by a URL without
+    a query: no page that does something for whoever opens it looks like that. Some addresses are for nobody: see
+    is_forbidden().
 
     Args:
         url: As it was named, before we added anything to its query.
@@ -143,7 +144,7 @@ def why_not_asked(url: Url, address: Address, use: Use, *, from_outside: bool = 
     if trusted:
         return ""
     if use is Use.TRACKER:
-        return "" if _is_of_a_tracker(url.target) else f"{where}: of trackers only /announce is asked there"
+        return "" if _is_of_a_tracker(url) else f"{where}: of trackers only /announce is asked there"
     return f"{where}: no URL with a query is asked there" if "?" in url.target else ""
 
 
@@ -196,16 +197,25 @@ def _meant(address: Address) -> IPv4Address | IPv6Address:
     return ip
 
 
-def _is_of_a_tracker(target: str) -> bool:
-    path = unquote_to_bytes(target.partition("?")[0])
+def _is_of_a_tracker(url: Url) -> bool:
+    if url.scheme in ("ws", "wss") and url.target == "/":  # as they mostly are; the front page does nothing to anybody
+        return True
+    path = unquote_to_bytes(url.target.partition("?")[0])
     return path.startswith((b"/announce", b"/scrape")) and b".." not in path and b"%" not in path
 
 
 def without_secrets(text: str, url: Url) -> str:
-    """The text with all that may be a passkey of the URL's taken out: servers repeat it in what they answer."""
-    for secret in sorted({url.target, url.login, *_LIKE_A_KEY.findall(url.target)}, key=len, reverse=True):
+    """The text with all that may be a passkey of the URL's taken out: servers repeat it in what they answer.
+
+    Also where they repeat it decoded, or in other letters; and a query with its names, which would be read as words.
+    """
+    if not text:
+        return ""
+    query, keys = url.target.partition("?")[2], _LIKE_A_KEY.findall(url.target)
+    plain = [unquote_to_bytes(key).decode("utf-8", "replace") for key in keys]
+    for secret in sorted({url.target, url.login, query if "=" in query else "", *keys, *plain}, key=len, reverse=True):
         if len(secret) > 1 and secret not in _NO_SECRETS:
-            text = text.replace(secret, "***")
+            text = re.sub(re.escape(secret), "***", text, flags=re.IGNORECASE)
     return text
 
 
