@@ -92,3 +92,9 @@ def test_words_of_a_tracker_are_one_printable_line() -> None:
     """They go to terminals and logs."""
     assert shown(b"not\r\n registered \x1b[31m\xff") == "not registered \ufffd[31m\ufffd"
     assert len(shown(b"x" * 1000)) == 300
+    assert shown(b"\0 gone\0\0") == "\ufffd gone"
+
+
+def test_long_words_of_a_tracker_are_cut_between_words() -> None:
+    """Half a passkey would not be found, and not taken out."""
+    assert shown(b"x " * 148 + b"s3cretkey at the end") == "x " * 147 + "x…"

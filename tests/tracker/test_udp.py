@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from itertools import count
 from math import inf
 
 import pytest
@@ -11,56 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anabranch.model import Address
-from anabranch.tracker import AnnounceReply, AnnounceRequest, Event, FaultKind, ScrapeReply, TrackerFault
+from anabranch.tracker import AnnounceReply, ErrorType, FaultKind, ScrapeReply
 from anabranch.tracker.udp import MAX_SCRAPED, UdpTracker
-
-HASH, PEER_ID = b"h" * 20, b"-DE211s-dWygz4Kq-25R"
-REQUEST = AnnounceRequest(
-    HASH, PEER_ID, port=42111, uploaded=3, downloaded=4, left=100000, event=Event.STARTED, key=0x968D4C4E
+from tracker.udp_talk import (
+    CONNECTION,
+    HASH,
+    PEER_ID,
+    REQUEST,
+    action_of,
+    announce_reply,
+    connect_reply,
+    connected,
+    conversation,
+    error_reply,
+    number_of,
+    the_fault,
+    times_of,
 )
-CONNECTION = b"CONNID12"
-PEER = bytes.fromhex("c0000201 1ae1")
-
-
-def conversation(*, v6: bool = False) -> UdpTracker:
-    numbers = count(100)
-    return UdpTracker(v6=v6, draw=lambda: next(numbers))
-
-
-def number_of(datagram: bytes) -> int:
-    return int.from_bytes(datagram[12:16], "big")
-
-
-def action_of(datagram: bytes) -> int:
-    return int.from_bytes(datagram[8:12], "big")
-
-
-def connect_reply(datagram: bytes, connection: bytes = CONNECTION) -> bytes:
-    return struct.pack(">II", 0, number_of(datagram)) + connection
-
-
-def announce_reply(datagram: bytes, peers: bytes = PEER) -> bytes:
-    return struct.pack(">IIIII", 1, number_of(datagram), 900, 1, 2) + peers
-
-
-def error_reply(datagram: bytes, words: bytes) -> bytes:
-    return struct.pack(">II", 3, number_of(datagram)) + words
-
-
-def connected(tracker: UdpTracker, now: float = 0.0) -> UdpTracker:
-    """Have it a connection id, through a question that is answered."""
-    tracker.scrape([HASH], now)
-    [connect] = tracker.outgoing()
-    tracker.receive(connect_reply(connect), now)
-    [scrape] = tracker.outgoing()
-    tracker.receive(struct.pack(">II", 2, number_of(scrape)), now)
-    return tracker
-
-
-def the_fault(answers: list[tuple[int, object]]) -> TrackerFault:
-    [(_, fault)] = answers
-    assert isinstance(fault, TrackerFault)
-    return fault
 
 
 def test_an_announce_is_a_connect_and_then_the_announce() -> None:
@@ -157,16 +123,6 @@ def test_several_questions_share_one_connect() -> None:
     assert [number_of(datagram) for datagram in tracker.outgoing()] == numbers
 
 
-def times_of(tracker: UdpTracker, until: float) -> tuple[list[float], list[tuple[int, object]]]:
-    """Let time pass without an answer: when something was sent, and what came of it."""
-    sent = [0.0 for _ in tracker.outgoing()]
-    answers: list[tuple[int, object]] = []
-    while (now := tracker.deadline()) <= until:
-        answers += tracker.tick(now)
-        sent += [now for _ in tracker.outgoing()]
-    return sent, answers
-
-
 def test_a_silent_tracker_is_asked_three_times_and_given_up() -> None:
     """After 2.5 and 5 seconds more; 15 seconds are all there is."""
     tracker = conversation()
@@ -220,7 +176,7 @@ def test_an_old_connection_id_is_renewed_where_it_is_refused_and_only_then() -> 
     tracker.receive(connect_reply(connect), 1.2)
     [announce] = tracker.outgoing()
     fault = the_fault(list(tracker.receive(error_reply(announce, words), 1.3)))
-    assert (fault.kind, str(fault)) == (FaultKind.REFUSED, "Connection ID missmatch.")
+    assert (fault.kind, str(fault)) == (FaultKind.UDP_CONNECTION, "Connection ID missmatch.")
 
 
 def test_a_refusal_is_told_in_the_trackers_words() -> None:
@@ -241,12 +197,13 @@ def test_a_refusal_is_told_in_the_trackers_words() -> None:
 
 
 def test_an_empty_answer_is_a_refusal() -> None:
-    """opentracker so answers announces of torrents that are not on its list."""
+    """opentracker so answers announces of torrents that are not on its list: then that is known."""
     tracker = connected(conversation())
     tracker.announce(REQUEST, "/announce", 1.0)
     [announce] = tracker.outgoing()
     fault = the_fault(list(tracker.receive(announce_reply(announce)[:8], 1.1)))
-    assert (fault.kind, str(fault)) == (FaultKind.REFUSED, "refused without a reason")
+    assert (fault.kind, fault.error_type) == (FaultKind.UNLISTED, ErrorType.TORRENT_NOT_REGISTERED)
+    assert str(fault).startswith("refused without a reason")
 
 
 @pytest.mark.parametrize("length", [0, 7, 9, 15, 19])
@@ -285,7 +242,7 @@ def test_what_answers_no_question_is_not_heard() -> None:
 def test_what_is_forgotten_is_not_answered_nor_sent() -> None:
     """Whoever asked has gone: while it waits for a connection id, and afterwards."""
     tracker = conversation()
-    tracker.forget(tracker.announce(REQUEST, "/announce", 0.0))
+    tracker.forget(tracker.announce(REQUEST, "/announce", 0.0), 0.0)
     [connect] = tracker.outgoing()
     assert tracker.receive(connect_reply(connect), 0.1) == []
     assert times_of(tracker, 100.0) == ([], [])
@@ -293,7 +250,7 @@ def test_what_is_forgotten_is_not_answered_nor_sent() -> None:
     tracker = connected(conversation())
     number = tracker.announce(REQUEST, "/announce", 1.0)
     [announce] = tracker.outgoing()
-    tracker.forget(number)
+    tracker.forget(number, 1.0)
     assert tracker.receive(announce_reply(announce), 1.1) == []
     assert times_of(tracker, 100.0) == ([], [])
 
@@ -314,6 +271,7 @@ def test_numbers_that_are_drawn_twice_are_used_once() -> None:
             st.tuples(st.just("ask"), st.none()),
             st.tuples(st.just("wait"), st.none()),
             st.tuples(st.just("leave"), st.integers(98, 110)),
+            st.tuples(st.just("lost"), st.integers(98, 110)),
         ),
         max_size=30,
     ),
@@ -335,8 +293,10 @@ def test_whatever_comes_each_question_has_one_answer_at_most(steps: list[tuple[s
         elif kind == "ask":
             asked.add(tracker.announce(REQUEST, "/announce", now))
         elif kind == "leave" and isinstance(given_, int):
-            tracker.forget(given_)
+            tracker.forget(given_, now)
             left.add(given_)
+        elif kind == "lost" and isinstance(given_, int):
+            answered += [number for number, _ in tracker.undelivered(bytes(12) + struct.pack(">I", given_), "", now)]
         elif kind == "wait" and tracker.deadline() < inf:
             now = max(now, tracker.deadline())
             answered += [number for number, _ in tracker.tick(now)]

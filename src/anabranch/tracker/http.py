@@ -8,6 +8,7 @@ Answers come from a stranger: one value of the wrong kind is passed over, it doe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from math import inf
@@ -15,7 +16,7 @@ from math import inf
 from anabranch.bencode import BencodeError, Limits, Value, decode
 from anabranch.model import Address, canonical_host
 
-from .faults import FaultKind, TrackerFault
+from .faults import ErrorType, FaultKind, TrackerFault
 from .messages import (
     DEFAULT_INTERVAL,
     MOST_PEERS,
@@ -28,13 +29,18 @@ from .messages import (
     packed_host,
     shown,
 )
+from .reasons import category_of_reason
 
 MAX_REPLY = 4 * 1024 * 1024  # bytes, unpacked; a full scrape of a large tracker is more, and we ask for none
 MAX_SCRAPED = 50  # torrents of one scrape: the URL stays well below the 8 KiB that servers take
-_LIMITS = Limits(depth=16, items=200_000, string_length=MAX_REPLY)
+_LIMITS = Limits(depth=16, items=200_000, string_length=MAX_REPLY, integer_digits=100)  # nonsense spoils only itself
 _LONGEST_ID = 1024  # bytes of a tracker id; it goes into every later URL
 _LARGEST_COUNT = 2**53  # above this a count is nonsense, and JSON could not say it
 _AS_IT_IS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*()")
+_BEFORE = b"\xef\xbb\xbf \t\r\n"  # what scripts say without their authors' knowing: a byte order mark, an empty line
+_MARKUP = re.compile(rb"<[!?a-z]", re.IGNORECASE)
+_WORD = re.compile(rb"[A-Za-z]{1,12}(?![A-Za-z0-9])")
+_NAME = re.compile(rb"[A-Za-z0-9.:_-]+")
 _ESCAPED = [chr(byte) if byte in _AS_IT_IS else f"%{byte:02x}" for byte in range(256)]
 
 
@@ -89,17 +95,17 @@ def read_announce(body: bytes) -> AnnounceReply:
     """
     table = _table(body)
     peers = dict.fromkeys(_peers(table))
-    tracker_id = table.get(b"tracker id")
-    warning = table.get(b"warning message")
-    external = table.get(b"external ip")
+    tracker_id = _named(table, b"tracker id")
+    warning = _named(table, b"warning message")
+    external = _named(table, b"external ip")
     return AnnounceReply(
         interval=interval_of(_count(table, b"interval") or DEFAULT_INTERVAL),
-        min_interval=interval_of(least) if (least := _count(table, b"min interval")) else None,
+        min_interval=interval_of(least) if (least := _number(_named(table, b"min interval"))) else None,
         seeders=_count(table, b"complete"),
         leechers=_count(table, b"incomplete"),
         downloaded=_count(table, b"downloaded"),
         peers=tuple(islice(peers, MOST_PEERS)),
-        external_ip=packed_host(external) if isinstance(external, bytes) else None,
+        external_ip=_host_of(external) or (packed_host(external) if isinstance(external, bytes) else None),
         warning=shown(warning) if isinstance(warning, bytes) else "",
         tracker_id=tracker_id if isinstance(tracker_id, bytes) and len(tracker_id) <= _LONGEST_ID else b"",
     )
@@ -119,19 +125,39 @@ def read_scrape(body: bytes, info_hashes: Sequence[bytes]) -> dict[bytes, Scrape
             _count(numbers, b"complete"), _count(numbers, b"downloaded"), _count(numbers, b"incomplete")
         )
         for info_hash in info_hashes
-        if isinstance(numbers := files.get(info_hash), dict)
+        if isinstance(numbers := files.get(info_hash, files.get(_as_text(info_hash))), dict)
     }
 
 
-def status_fault(status: int, reason: str, body: bytes) -> TrackerFault:
-    """What a reply with a status other than 200 says: some trackers put their reason into its body."""
+def _as_text(info_hash: bytes) -> bytes:
+    """How npm's bittorrent-tracker (11.2.3) spells it in a scrape: every byte as a character, in UTF-8."""
+    return info_hash.decode("latin-1").encode()
+
+
+def status_fault(status: int, reason: str, body: bytes, retry_after: str = "") -> TrackerFault:
+    """What a reply with a status other than 200 says: some trackers put their reason into its body.
+
+    Args:
+        status: HTTP's number.
+        reason: The server's words for it.
+        body: What came with it.
+        retry_after: The header of that name; where it is a number, those are seconds (RFC 9110, 10.2.3).
+    """
+    digits = retry_after.strip()
+    retry_in = float(digits) if digits.isascii() and digits.isdigit() and len(digits) < 8 else None
+    words = shown(reason.encode("utf-8", "replace"))
+    text = f"the tracker answered {f'{status} {words}'.strip()}"
     try:
         _table(body)
     except TrackerFault as fault:
         if fault.kind is FaultKind.REFUSED:
-            return TrackerFault(fault.kind, fault.text, status=status, retry_in=fault.retry_in)
-    words = shown(reason.encode("utf-8", "replace"))
-    return TrackerFault(FaultKind.STATUS, f"the tracker answered {f'{status} {words}'.strip()}", status=status)
+            retry_in = retry_in if fault.retry_in is None else fault.retry_in
+            vague = (
+                category_of_reason(fault.reason) is ErrorType.TRACKER_FAILURE
+            )  # then the status is what it is told by
+            text = f"{text}: {fault.text}" if vague else fault.text
+            return TrackerFault(fault.kind, text, status=status, retry_in=retry_in, reason=fault.reason)
+    return TrackerFault(FaultKind.STATUS, text, status=status, retry_in=retry_in)
 
 
 def escaped(raw: bytes) -> str:
@@ -147,26 +173,32 @@ def _with(target: str, parameters: list[str]) -> str:
 
 
 def _table(body: bytes) -> dict[bytes, Value]:
+    body = body.lstrip(_BEFORE)
     try:
         value = decode(body, lenient=True, limits=_LIMITS)
     except BencodeError as bad:
+        if _MARKUP.match(body):
+            raise TrackerFault(FaultKind.PAGE, "the reply is a page for people, not a tracker's answer") from bad
         raise TrackerFault(FaultKind.REPLY, f"the reply is not bencoded: {_glimpse(body)}") from bad
     if not isinstance(value, dict):
         raise TrackerFault(FaultKind.REPLY, f"the reply is no dictionary: {_glimpse(body)}")
-    reason = value.get(b"failure reason")
+    reason = _named(value, b"failure reason")
     if reason is not None:
         words = shown(reason) if isinstance(reason, bytes) else ""
-        raise TrackerFault(FaultKind.REFUSED, words or "refused without a reason", retry_in=_retry_in(value))
+        text = words or "refused without a reason"
+        raise TrackerFault(FaultKind.REFUSED, text, retry_in=_retry_in(value), reason=words)
     return value
 
 
 def _glimpse(body: bytes) -> str:
-    return f"it begins with {shown(body[:16])!r}" if body else "it is empty"
+    """How it begins, as far as that is a plain word: servers repeat what they were asked, and a passkey is in that."""
+    word = _WORD.match(body)
+    return f"it begins with {word[0].decode()!r}" if word else "it begins with no word" if body else "it is empty"
 
 
 def _retry_in(table: Mapping[bytes, Value]) -> float | None:
     """BEP 31: minutes, or "never"."""
-    match table.get(b"retry in"):
+    match _named(table, b"retry in"):
         case b"never":
             return inf
         case bytes(digits) if digits.isdigit() and len(digits) < 8:
@@ -177,30 +209,52 @@ def _retry_in(table: Mapping[bytes, Value]) -> float | None:
             return None
 
 
+def _named(table: Mapping[bytes, Value], name: bytes) -> Value | None:
+    """What has that name of two words, which some trackers join."""
+    return next((table[key] for key in (name, name.replace(b" ", b"_"), name.replace(b" ", b"")) if key in table), None)
+
+
 def _count(table: Mapping[bytes, Value], key: bytes) -> int | None:
-    count = table.get(key)
-    return count if isinstance(count, int) and 0 <= count <= _LARGEST_COUNT else None
+    return _number(table.get(key))
+
+
+def _number(value: Value | None) -> int | None:
+    """A number that may be one; scripts send digits as a string, too."""
+    if isinstance(value, bytes) and value.isdigit() and len(value) < 17:
+        value = int(value)
+    return value if isinstance(value, int) and 0 <= value <= _LARGEST_COUNT else None
 
 
 def _peers(table: Mapping[bytes, Value]) -> Iterator[Address]:
-    match table.get(b"peers"):
-        case bytes(compact):
-            yield from compact_peers(compact, v6=False)
-        case list(listed):
-            yield from _listed_peers(listed)
-    match table.get(b"peers6"):
-        case bytes(compact):
-            yield from compact_peers(compact, v6=True)
-        case list(listed):
-            yield from _listed_peers(listed)
+    for key, v6 in ((b"peers", False), (b"peers6", True)):
+        match table.get(key):
+            case bytes(compact):
+                yield from compact_peers(compact, v6=v6)
+            case list(listed):
+                yield from _listed_peers(listed)
+            case dict(numbered):  # what PHP makes of a list that it took something out of
+                yield from _listed_peers(list(numbered.values()))
 
 
 def _listed_peers(listed: list[Value]) -> Iterator[Address]:
     """BEP 3's first form. Host names, which it allows, are passed over: a tracker should not make us ask the DNS."""
     for peer in listed[:MOST_PEERS]:
         match peer:
-            case {b"ip": bytes(host), b"port": int(port)} if 0 < port <= 65535 and host.isascii():
-                try:
-                    yield Address(canonical_host(host.decode()), port)
-                except ValueError:
-                    continue
+            case dict():
+                host, port = _host_of(peer.get(b"ip")), _number(peer.get(b"port"))
+                if host is not None and port is not None and 0 < port <= 65535:
+                    yield Address(host, port)
+            case bytes(compact) if len(compact) in (6, 18):
+                yield from compact_peers(compact, v6=len(compact) == 18)
+
+
+def _host_of(value: Value | None) -> str | None:
+    """An IP address as text or packed; None for a name, and for all else."""
+    if not isinstance(value, bytes):
+        return None
+    if not _NAME.fullmatch(value):
+        return packed_host(value)
+    try:
+        return canonical_host(value.decode())
+    except ValueError:
+        return None

@@ -16,6 +16,7 @@ MOST_PEERS = 4096  # of one reply; nobody dials more, and a tracker may be hosti
 DEFAULT_INTERVAL = 1800  # seconds, where a tracker does not say
 _LONGEST_INTERVAL = 7 * 24 * 3600  # seconds; more is a mistake, and would be for ever
 _LONGEST_TEXT = 300  # characters of what a tracker says in words
+_MOST_READ = 16 * _LONGEST_TEXT  # bytes; a tracker may send megabytes
 _V4_LENGTH, _V6_LENGTH = 6, 18  # bytes of a compact peer: address and port
 
 
@@ -158,6 +159,9 @@ def interval_of(seconds: int) -> int:
 
 def shown(words: bytes) -> str:
     """What a tracker says in words, fit for a terminal: one line, not too long."""
-    text = " ".join(words.decode("utf-8", "replace").split())
+    text = " ".join(words[:_MOST_READ].rstrip(b"\0").decode("utf-8", "replace").split())
     text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+    if len(text) <= _LONGEST_TEXT and len(words) <= _MOST_READ:
+        return text
+    cut = text[: _LONGEST_TEXT - 1]
+    return (cut.rpartition(" ")[0] or cut) + "…"  # between words: half a passkey would not be known as one

@@ -4,15 +4,18 @@ Source: BEP 15, with BEP 41 (the URL's path and query go along: they may hold a 
 announced there share it and its connection id. BEP 15 repeats a request after 15, 30, 60 ... seconds; who waits for an
 answer here waits 15 in all, so that ours are repeated after 2.5, 5 and 10 seconds and given up when their time is over.
 
-Datagrams may be lost, doubled, late, or from somebody who guesses: what does not answer an open question is ignored.
+Datagrams may be lost, doubled, late, or from somebody who guesses: what does not answer an open question is ignored,
+and only told where nothing better came. A tracker that does not answer is not flooded with what many torrents ask: only
+so many questions are under way, the others wait, and all while there is no connection id.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from ipaddress import IPv4Address
 from math import inf
 from typing import TypeAlias
@@ -24,9 +27,11 @@ MAX_SCRAPED = 74  # torrents of one scrape (BEP 15)
 PATIENCE = 15.0  # seconds for one question
 _WAITS = (2.5, 5.0, 10.0)  # seconds until a question is repeated; the last one again and again
 _CONNECTION_LIFE = 60.0  # seconds that we may use a connection id
+_UNDER_WAY = 100  # questions sent and not answered; at 0.1 s a round that is 1,000 torrents a second
 _MAGIC = (0x41727101980).to_bytes(8, "big")
 _CONNECT, _ANNOUNCE, _SCRAPE, _ERROR = range(4)
 _URL_DATA = 2  # BEP 41's option, in parts of at most 255 bytes
+_UNLISTED = "refused without a reason, as opentracker does with torrents that are not on its list"
 _ANY_IP = IPv4Address(0)
 
 Scraped: TypeAlias = dict[bytes, ScrapeReply]
@@ -35,15 +40,19 @@ Answer: TypeAlias = "tuple[int, AnnounceReply | Scraped | TrackerFault]"  # the 
 
 @dataclass(slots=True)
 class _Question:
-    """What was asked and not answered: sent under a connection id, or waiting for one."""
+    """What was asked and not answered: under way, or waiting to be sent."""
 
     action: int
     payload: bytes
     info_hashes: Sequence[bytes]
     asked: float
     end: float
+    strays: int  # that had come by then
     due: float = inf  # when time does something to it
     tries: int = 0
+    under: bytes = b""  # the connection id it was sent with
+    refusals: int = 0  # of connection ids
+    odd: str = ""  # what came instead of an answer
 
 
 @dataclass(slots=True)
@@ -53,6 +62,7 @@ class _Connecting:
     number: int
     due: float
     tries: int = 0
+    odd: bool = False  # it was answered, but not with a connection id
 
 
 class UdpTracker:
@@ -67,11 +77,12 @@ class UdpTracker:
         self._v6 = v6
         self._draw = draw
         self._questions: dict[int, _Question] = {}
-        self._waiting: dict[int, None] = {}  # numbers of those that wait for a connection id, oldest first
+        self._waiting: OrderedDict[int, None] = OrderedDict()  # numbers of those that wait to be sent, oldest first
         self._agenda: list[tuple[float, int]] = []  # heap of (due, number); counts if the question agrees
         self._connecting: _Connecting | None = None
         self._connection = b""
         self._connected_at = -inf
+        self._strays = 0  # datagrams that answered nothing
         self._outbox: list[bytes] = []
 
     def announce(self, request: AnnounceRequest, target: str, now: float, patience: float = PATIENCE) -> int:
@@ -104,41 +115,32 @@ class UdpTracker:
             raise ValueError(f"a scrape is about 1 to {MAX_SCRAPED} info hashes of 20 bytes")
         return self._ask(_SCRAPE, b"".join(info_hashes), list(info_hashes), now, patience)
 
-    def forget(self, number: int) -> None:
+    def forget(self, number: int, now: float) -> None:
         """Nobody waits for that answer any more."""
-        self._questions.pop(number, None)
-        self._waiting.pop(number, None)
-        if not self._waiting:
-            self._connecting = None  # who asks next tries at once
+        self._leave(number)
+        self._send_on(now)
 
     def receive(self, datagram: bytes, now: float) -> list[Answer]:
         """Take what came from the tracker's address; return what it answers."""
-        if len(datagram) < 8:
+        answers = self._heard(datagram, now)
+        self._send_on(now)
+        return answers
+
+    def undelivered(self, datagram: bytes, words: str, now: float) -> list[Answer]:
+        """Somebody says that what we sent did not arrive: all questions have their answer, if it is true.
+
+        Args:
+            datagram: What we sent, or its beginning: from the network, anybody could say so who does not know it.
+            words: Why.
+            now: The time.
+        """
+        if len(datagram) < 16:
             return []
-        action, number = struct.unpack_from(">II", datagram)
-        if self._connecting is not None and number == self._connecting.number:
-            return self._connected(action, datagram, now)
-        question = self._questions.get(number)
-        if question is None:
+        number = int.from_bytes(datagram[12:16], "big")
+        if number not in self._questions and (self._connecting is None or number != self._connecting.number):
             return []
-        if action == _ERROR:
-            words = shown(datagram[8:])
-            if "connection id" in words.lower() and self._is_older_than(question):
-                self._connection = b""  # the tracker has forgotten us: once more, with a new one
-                self._send(number, question, now)
-                return []
-            return self._done(number, TrackerFault(FaultKind.REFUSED, words or "refused without a reason"))
-        if action != question.action:
-            return []
-        if action == _SCRAPE:
-            return self._done(number, _scraped(datagram, question.info_hashes))
-        if len(datagram) == 8:  # opentracker's way to refuse a torrent that it is not to serve
-            return self._done(number, TrackerFault(FaultKind.REFUSED, "refused without a reason"))
-        if len(datagram) < 20:
-            return []
-        interval, leechers, seeders = struct.unpack_from(">III", datagram, 8)
-        peers = tuple(dict.fromkeys(compact_peers(datagram[20:], v6=self._v6)))
-        return self._done(number, AnnounceReply(interval_of(interval), None, seeders, leechers, None, peers))
+        self._connection = b""
+        return self._all_done(list(self._questions), lambda: TrackerFault(FaultKind.NETWORK, words))
 
     def tick(self, now: float) -> list[Answer]:
         """Let time pass: repeat what was not answered, give up what was not for too long."""
@@ -149,14 +151,14 @@ class UdpTracker:
             if question is None or question.due != due:
                 continue
             if now >= question.end:
-                waited = round(question.end - question.asked, 2)
-                answers += self._done(number, TrackerFault(FaultKind.TIMEOUT, f"no answer within {waited:g} s"))
+                answers += self._done(number, self._given_up(number, question))
             else:
                 if self._is_older_than(question):  # it may be the connection id that it does not know any more
                     self._connection = b""
                 self._send(number, question, now)
         if self._connecting is not None and now >= self._connecting.due:
             self._connect(now)
+        self._send_on(now)
         return answers
 
     def deadline(self) -> float:
@@ -175,9 +177,10 @@ class UdpTracker:
 
     def _ask(self, action: int, payload: bytes, info_hashes: Sequence[bytes], now: float, patience: float) -> int:
         number = self._new_number()
-        question = _Question(action, payload, info_hashes, now, now + patience)
+        question = _Question(action, payload, info_hashes, now, now + patience, self._strays)
         self._questions[number] = question
-        self._send(number, question, now)
+        self._wait(number, question)
+        self._send_on(now)
         return number
 
     def _new_number(self) -> int:
@@ -187,45 +190,122 @@ class UdpTracker:
             number = (number + 1) % 2**32
         return number
 
+    def _heard(self, datagram: bytes, now: float) -> list[Answer]:
+        if len(datagram) < 8:
+            self._strays += 1
+            return []
+        action, number = struct.unpack_from(">II", datagram)
+        if self._connecting is not None and number == self._connecting.number:
+            return self._connected(self._connecting, action, datagram, now)
+        question = self._questions.get(number)
+        if question is None:
+            self._strays += 1
+            return []
+        if action == _ERROR:
+            return self._refused(number, question, shown(datagram[8:]))
+        if action != question.action:
+            question.odd = "it answers something else than what it was asked"
+            return []
+        if action == _SCRAPE:
+            return self._done(number, _scraped(datagram, question.info_hashes))
+        if len(datagram) == 8:
+            return self._done(number, TrackerFault(FaultKind.UNLISTED, _UNLISTED))
+        if len(datagram) < 20:
+            question.odd = "its answer is cut off"
+            return []
+        interval, leechers, seeders = struct.unpack_from(">III", datagram, 8)
+        peers = tuple(dict.fromkeys(compact_peers(datagram[20:], v6=self._v6)))
+        return self._done(number, AnnounceReply(interval_of(interval), None, seeders, leechers, None, peers))
+
+    def _refused(self, number: int, question: _Question, words: str) -> list[Answer]:
+        if "connection id" in words.casefold().replace("_", " "):
+            if question.under == self._connection:
+                self._connection = b""
+            question.refusals += 1
+            if question.refusals > 1:
+                return self._done(number, TrackerFault(FaultKind.UDP_CONNECTION, words))
+            self._wait(number, question)  # the tracker may have forgotten us: once more, with a new one
+            return []
+        return self._done(number, _refusal(words))
+
+    def _connected(self, connecting: _Connecting, action: int, datagram: bytes, now: float) -> list[Answer]:
+        if action == _ERROR:
+            return self._all_done(list(self._waiting), lambda: _refusal(shown(datagram[8:])))
+        if action == _CONNECT and len(datagram) >= 16:
+            self._connecting = None
+            self._connection, self._connected_at = datagram[8:16], now
+        else:
+            connecting.odd = True
+        return []
+
+    def _given_up(self, number: int, question: _Question) -> TrackerFault:
+        """Why a question that had its time is without an answer."""
+        silence = f"no answer within {round(question.end - question.asked, 2):.3g} s"
+        connecting = self._connecting if number in self._waiting else None
+        if connecting is not None and connecting.odd:
+            return TrackerFault(FaultKind.UDP_CONNECTION, "it answers, but never gives a connection id")
+        if question.odd:
+            return TrackerFault(FaultKind.REPLY, f"{silence} that is one: {question.odd}")
+        if self._strays > question.strays:
+            silence += "; what came from there answers nothing that was asked"
+        elif connecting is not None:
+            silence += ": it, or a firewall on the way, is silent over UDP"
+        elif number in self._waiting:
+            silence += ": it is too slow for all that is asked of it"
+        else:
+            silence += ", though it knows us"
+        return TrackerFault(FaultKind.TIMEOUT, silence)
+
+    def _send_on(self, now: float) -> None:
+        """Send what waits, as far as it may."""
+        while self._waiting and len(self._questions) - len(self._waiting) < _UNDER_WAY:
+            if not self._has_connection(now):
+                if self._connecting is None:
+                    self._connecting = _Connecting(self._new_number(), now)
+                    self._connect(now)
+                return
+            number, _ = self._waiting.popitem(last=False)
+            self._send(number, self._questions[number], now)
+
     def _send(self, number: int, question: _Question, now: float) -> None:
         """Send a question, or have it wait for a connection id."""
-        if self._has_connection(now):
-            self._outbox.append(self._connection + struct.pack(">II", question.action, number) + question.payload)
-            self._schedule(number, question, now + _wait(question.tries))
-            question.tries += 1
+        if not self._has_connection(now):
+            self._wait(number, question)
             return
+        self._outbox.append(self._connection + struct.pack(">II", question.action, number) + question.payload)
+        self._schedule(number, question, now + _pause(question.tries))
+        question.under = self._connection
+        question.tries += 1
+
+    def _wait(self, number: int, question: _Question) -> None:
         self._waiting[number] = None
         self._schedule(number, question, question.end)
-        if self._connecting is None:
-            self._connecting = _Connecting(self._new_number(), now)
-            self._connect(now)
 
     def _connect(self, now: float) -> None:
         connecting = self._connecting
         if connecting is not None:
             self._outbox.append(_MAGIC + struct.pack(">II", _CONNECT, connecting.number))
-            connecting.due = now + _wait(connecting.tries)
+            connecting.due = now + _pause(connecting.tries)
             connecting.tries += 1
 
-    def _connected(self, action: int, datagram: bytes, now: float) -> list[Answer]:
-        waiting = [number for number in self._waiting if number in self._questions]
-        if action == _ERROR:
-            self._connecting = None
-            words = shown(datagram[8:]) or "refused without a reason"
-            return [
-                answer for number in waiting for answer in self._done(number, TrackerFault(FaultKind.REFUSED, words))
-            ]
-        if action == _CONNECT and len(datagram) >= 16:
-            self._connecting = None
-            self._connection, self._connected_at = datagram[8:16], now
-            self._waiting.clear()
-            for number in waiting:
-                self._send(number, self._questions[number], now)
-        return []
+    def _all_done(self, numbers: list[int], fault: Callable[[], TrackerFault]) -> list[Answer]:
+        """To each its own fault: one that is raised again and again grows, with everybody's traceback."""
+        return [answer for number in numbers for answer in self._done(number, fault())]
 
     def _done(self, number: int, answer: AnnounceReply | Scraped | TrackerFault) -> list[Answer]:
-        self.forget(number)
+        self._leave(number)
         return [(number, answer)]
+
+    def _leave(self, number: int) -> None:
+        self._questions.pop(number, None)
+        self._waiting.pop(number, None)
+        if not self._waiting:
+            self._connecting = None  # who asks next tries at once
+        if not self._questions:
+            self._agenda.clear()
+        elif len(self._agenda) > 4 * len(self._questions) + 64:
+            self._agenda = [(question.due, number) for number, question in self._questions.items()]
+            heapify(self._agenda)
 
     def _schedule(self, number: int, question: _Question, due: float) -> None:
         question.due = min(due, question.end)
@@ -239,8 +319,12 @@ class UdpTracker:
         return self._connected_at < question.asked
 
 
-def _wait(tries: int) -> float:
+def _pause(tries: int) -> float:
     return _WAITS[min(tries, len(_WAITS) - 1)]
+
+
+def _refusal(words: str) -> TrackerFault:
+    return TrackerFault(FaultKind.REFUSED, words or "refused without a reason", reason=words)
 
 
 def _scraped(datagram: bytes, info_hashes: Sequence[bytes]) -> Scraped:

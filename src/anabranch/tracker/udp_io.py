@@ -18,6 +18,8 @@ from .udp import Scraped, UdpTracker
 _Outcome = AnnounceReply | Scraped | TrackerFault
 _IDLE_LIFE = 60.0  # seconds that a conversation is kept for its connection id, which is good for no longer
 
+_MOST_SILENT = 1000  # addresses that are remembered; they come from strangers' torrents
+
 
 class _Conversation:
     """A machine, who waits for what it brings, and its alarm."""
@@ -39,6 +41,7 @@ class UdpTrackers:
         self._bind = bind
         self._sockets: dict[bool, Datagrams] = {}  # by "is IPv6"
         self._conversations: dict[Address, _Conversation] = {}
+        self._silent: dict[Address, None] = {}  # those that did not answer when last asked, the latest last
 
     @property
     def conversations(self) -> int:
@@ -61,6 +64,10 @@ class UdpTrackers:
         assert isinstance(answer, AnnounceReply)  # the machine matches answers with what was asked
         return answer
 
+    def by_hope(self, addresses: Sequence[Address]) -> list[Address]:
+        """Addresses of one tracker in the order in which to ask: those that were silent when last asked come last."""
+        return sorted(addresses, key=self._silent.__contains__)
+
     async def scrape(self, address: Address, info_hashes: Sequence[bytes], patience: float) -> Scraped:
         """Ask for the numbers of at most MAX_SCRAPED torrents. As announce()."""
         answer = await self._ask(address, lambda machine, now: machine.scrape(info_hashes, now, patience))
@@ -82,13 +89,19 @@ class UdpTrackers:
         waiting: asyncio.Future[_Outcome] = loop.create_future()
         conversation.asking[number] = waiting
         try:
-            if refusal := self._push(address, conversation):
-                raise TrackerFault(FaultKind.NETWORK, refusal.strerror or str(refusal)) from refusal
+            self._push(address, conversation)
             answer = await waiting
         finally:
             conversation.asking.pop(number, None)
-            conversation.machine.forget(number)
+            if waiting.cancelled() and self._conversations.get(address) is conversation:
+                conversation.machine.forget(number, loop.time())
+                self._push(address, conversation)
+        self._silent.pop(address, None)
         if isinstance(answer, TrackerFault):
+            if answer.kind is FaultKind.TIMEOUT:
+                self._silent[address] = None
+                if len(self._silent) > _MOST_SILENT:
+                    del self._silent[next(iter(self._silent))]
             raise answer
         return answer
 
@@ -98,7 +111,7 @@ class UdpTrackers:
             datagrams = self._socket(address.is_v6)
             conversation = _Conversation(UdpTracker(v6=address.is_v6, draw=partial(randbits, 32)))
             self._conversations[address] = conversation
-            datagrams.expect(address, partial(self._heard, address))
+            datagrams.expect(address, partial(self._heard, address), partial(self._lost, address))
         return conversation
 
     def _socket(self, v6: bool) -> Datagrams:
@@ -118,6 +131,12 @@ class UdpTrackers:
         self._deliver(conversation, answers)
         self._push(address, conversation)
 
+    def _lost(self, address: Address, datagram: bytes, why: OSError) -> None:
+        conversation = self._conversations[address]
+        now = asyncio.get_running_loop().time()
+        self._deliver(conversation, conversation.machine.undelivered(datagram, why.strerror or str(why), now))
+        self._push(address, conversation)
+
     def _woken(self, address: Address) -> None:
         conversation = self._conversations[address]
         now = asyncio.get_running_loop().time()
@@ -133,24 +152,26 @@ class UdpTrackers:
             if waiting is not None and not waiting.done():
                 waiting.set_result(answer)
 
-    def _push(self, address: Address, conversation: _Conversation) -> OSError | None:
-        """Send what is due and set the alarm. Answers with what the system said where it would not send."""
+    def _push(self, address: Address, conversation: _Conversation) -> None:
+        """Send what is due and set the alarm. Where the system will not send, all questions have their answer."""
         loop = asyncio.get_running_loop()
-        refusal: OSError | None = None
-        for datagram in conversation.machine.outgoing():
-            refusal = self._sockets[address.is_v6].send(datagram, address) or refusal
+        machine = conversation.machine
+        for datagram in machine.outgoing():
+            if refusal := self._sockets[address.is_v6].send(datagram, address):
+                words = refusal.strerror or str(refusal)
+                self._deliver(conversation, machine.undelivered(datagram, words, loop.time()))
         if conversation.alarm is not None:
             conversation.alarm.cancel()
-        due = conversation.machine.deadline()
+        due = machine.deadline()
         if due == inf:  # nothing is open: the connection id stays for who comes next, and is forgotten with its time
             due = loop.time() + _IDLE_LIFE
         conversation.alarm = loop.call_at(due, self._woken, address)
-        return refusal
 
     def _end(self, address: Address) -> None:
         conversation = self._conversations.pop(address)
         self._sockets[address.is_v6].forget(address)
         if conversation.alarm is not None:
             conversation.alarm.cancel()
-        ended = TrackerFault(FaultKind.NETWORK, "closed before there was an answer")
-        self._deliver(conversation, [(number, ended) for number in conversation.asking])
+        text = "the client was closed before there was an answer"
+        ended = [(number, TrackerFault(FaultKind.CLOSED, text)) for number in conversation.asking]
+        self._deliver(conversation, ended)

@@ -4,67 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from anabranch.bencode import encode
 from anabranch.model import Address
-from anabranch.net import HttpClient, NotResolved, parse_url
+from anabranch.net import NetworkFailed, Trouble, Url, parse_url
 from anabranch.tracker import (
     AnnounceReply,
     AnnounceRequest,
-    Event,
+    ErrorType,
     FaultKind,
     ScrapeReply,
+    TrackerClient,
     TrackerFault,
-    UdpTrackers,
-    announce,
-    scrape,
 )
 from loops import Run
 from small_servers import HttpServer, ProxyServer, UdpServer, http_reply
-
-HASH, OTHER = b"h" * 20, b"o" * 20
-REQUEST = AnnounceRequest(HASH, b"-DE211s-dWygz4Kq-25R", port=42111, event=Event.STARTED)
-V4, V6 = bytes.fromhex("c0000201 1ae1"), bytes.fromhex("20010db8000000000000000000000001 1ae1")
-V4_PEER, V6_PEER = Address("192.0.2.1", 6881), Address("2001:db8::1", 6881)
-SECRET = "0123456789abcdefs3cret"
-
-Ask = Callable[..., Awaitable[Any]]
-Resolve = Callable[[str, int], Awaitable[list[Address]]]
-
-
-async def asked(
-    ask: Ask, url: str, what: object, *, bind: tuple[str, ...] = (), trusted: bool = True, **given: Any
-) -> Any:
-    """One question, with clients of its own."""
-    http, udp = HttpClient("Test/1.0", bind=bind), UdpTrackers(bind)
-    try:
-        return await ask(url, what, http=http, udp=udp, bind=bind, trusted=trusted, **given)
-    finally:
-        udp.close()
-        await http.close()
-
-
-def names(*hosts: str) -> Resolve:
-    async def resolve(host: str, port: int) -> list[Address]:
-        if not hosts:
-            raise NotResolved(host, "Name or service not known")
-        return [Address(one, port) for one in hosts]
-
-    return resolve
-
-
-def replying(**reply: object) -> Callable[[str], bytes]:
-    return lambda _: http_reply(encode(reply))
-
-
-def fault_of(run: Run[Any], url: str, ask: Ask = announce, what: object = REQUEST, **given: Any) -> TrackerFault:
-    with pytest.raises(TrackerFault) as caught:
-        run(asked(ask, url, what, **given))
-    return caught.value
+from tracker.asking import (
+    HASH,
+    OTHER,
+    REQUEST,
+    SECRET,
+    V4,
+    V4_PEER,
+    V6,
+    V6_PEER,
+    Resolve,
+    announce,
+    asked,
+    fault_of,
+    made,
+    names,
+    replying,
+    scrape,
+)
 
 
 def test_an_http_tracker_tells_who_is_there(run: Run[Any]) -> None:
@@ -115,60 +91,105 @@ def test_numbers_come_by_udp(run: Run[Any]) -> None:
         assert len(tracker.datagrams) == 2
 
 
-def on_both(
-    answer4: Callable[[str], bytes | None], answer6: Callable[[str], bytes | None]
-) -> tuple[HttpServer, HttpServer]:
-    """Servers at one port of both families."""
-    for _ in range(50):
-        first = HttpServer(answer4)
-        try:
-            return first, HttpServer(answer6, "::1", port=first.port)
-        except OSError:
-            first.close()
-    raise AssertionError("no port is free in both families")
+def test_what_is_asked_when_the_client_closes_ends_with_a_fault(run: Run[Any]) -> None:
+    """At whatever step it is: a name, HTTP, UDP; and so does what is asked later."""
+
+    async def never(host: str, port: int) -> list[Address]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def fault(client: TrackerClient, url: str) -> TrackerFault:
+        with pytest.raises(TrackerFault) as caught:
+            await client.announce(url, REQUEST, trusted=True)
+        return caught.value
+
+    async def work(urls: list[str]) -> None:
+        for url, resolve in [
+            (urls[0], names("127.0.0.1")),
+            (urls[1], names("127.0.0.1")),
+            ("http://b.example/", never),
+        ]:
+            client = TrackerClient("Test/1.0", resolve=resolve)
+            async with asyncio.TaskGroup() as group:
+                asking = group.create_task(fault(client, url))
+                await asyncio.sleep(0.02)
+                await client.close()
+            later = await fault(client, url)
+            await client.close()
+            for one in (asking.result(), later):
+                assert (one.kind, one.error_type) == (FaultKind.CLOSED, ErrorType.CLIENT_CLOSED)
+
+    with HttpServer(lambda _: None) as web, UdpServer(deaf=99) as datagrams:
+        run(work([f"http://a.example:{web.port}/announce", f"udp://a.example:{datagrams.port}"]))
 
 
-def test_both_families_are_asked_and_their_answers_are_one(run: Run[Any]) -> None:
-    """BEP 7: a tracker knows our IPv6 address only from who asks by it."""
-    four, six = on_both(
-        replying(interval=900, peers=V4, complete=1, **{"warning message": "be nice"}),
-        replying(interval=1800, peers6=V6 + V6, complete=5, incomplete=7),
-    )
-    with four, six:
-        both = names("::1", "127.0.0.1")
-        reply = run(asked(announce, f"http://a.example:{four.port}/announce", REQUEST, resolve=both))
-        assert (reply.interval, reply.seeders, reply.leechers, reply.warning) == (1800, 5, 7, "be nice")
-        assert set(reply.peers) == {V4_PEER, V6_PEER}
-        only = run(
-            asked(announce, f"http://a.example:{four.port}/announce", REQUEST, resolve=both, bind=("127.0.0.1",))
-        )
-        assert only.peers == (V4_PEER,)
-        assert (len(four.heads), len(six.heads)) == (2, 1)
+def test_our_own_mistake_is_told_as_such(
+    run: Run[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is blamed for it, the log has it, and no passkey is there."""
+
+    def mistaken(target: str, request: AnnounceRequest) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("anabranch.tracker.http.announce_target", mistaken)
+    fault = fault_of(run, f"http://127.0.0.1:9/{SECRET}/announce")
+    assert (fault.kind, fault.error_type) == (FaultKind.INTERNAL, ErrorType.UNKNOWN_ERROR)
+    assert "ZeroDivisionError" in caplog.text
+    assert SECRET not in caplog.text + str(fault)
+
+    async def confused(host: str, port: int) -> list[Address]:
+        raise KeyError(host)
+
+    assert fault_of(run, f"http://a.example/{SECRET}", resolve=confused).kind is FaultKind.INTERNAL
 
 
-@pytest.mark.parametrize("other", [None, http_reply(b"nonsense"), http_reply(b"", status="500 Oops")])
-def test_one_family_is_enough(run: Run[Any], monkeypatch: pytest.MonkeyPatch, other: bytes | None) -> None:
-    """IPv6 may lead nowhere, or to another server: then IPv4's answer is not waited with for long."""
-    monkeypatch.setattr("anabranch.tracker.ask_io._GRACE", 0.05)
-    four, six = on_both(replying(peers=V4), lambda _: other)
-    with four, six:
-        url = f"http://a.example:{four.port}/announce"
-        assert run(asked(announce, url, REQUEST, resolve=names("::1", "127.0.0.1"))).peers == (V4_PEER,)
+def test_websocket_trackers_are_asked_unless_they_are_switched_off(
+    run: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their addresses are looked up and judged here, as for all others; what they answer is told alike."""
+    asked_of: list[tuple[str, tuple[Address, ...]]] = []
 
+    class Answering:
+        def __init__(self, user_agent: str, **given: object) -> None:
+            assert given["heard"] is print
 
-def test_where_all_fail_the_trackers_own_words_are_told(run: Run[Any]) -> None:
-    """Rather than that its other family does not answer."""
-    with HttpServer(replying(**{"failure reason": "unregistered torrent", "retry in": "15"})) as tracker:
-        url = f"http://a.example:{tracker.port}/announce"
-        fault = fault_of(run, url, resolve=names("::1", "127.0.0.1"))
-    assert (fault.kind, fault.retry_in) == (FaultKind.REFUSED, 900)
-    assert str(fault) == f"http://a.example:{tracker.port}: unregistered torrent"
+        async def announce(self, place: Url, addresses: Sequence[Address], *_: object) -> AnnounceReply:
+            asked_of.append((place.whole, tuple(addresses)))
+            if place.scheme == "ws":
+                raise NetworkFailed(Trouble.CONNECTION, f"no {SECRET}")
+            return AnnounceReply(seeders=4)
+
+        async def scrape(self, place: Url, addresses: Sequence[Address], hashes: list[bytes], _: float) -> object:
+            return dict.fromkeys(hashes, ScrapeReply(4, 5, 6))
+
+        async def close(self) -> None:
+            asked_of.append(("closed", ()))
+
+    monkeypatch.setattr("anabranch.tracker.client_io.WebSocketTrackers", Answering)
+
+    async def work() -> None:
+        async with made(resolve=names("192.0.2.1", "169.254.169.254"), heard=print) as client:
+            told = await client.announce("wss://a.example/x", REQUEST, trusted=True)
+            assert (told.reply.seeders, told.endpoints[0].address) == (4, Address("192.0.2.1", 443))
+            assert await client.scrape("wss://a.example", [HASH], trusted=True) == {HASH: ScrapeReply(4, 5, 6)}
+            with pytest.raises(TrackerFault) as caught:
+                await client.announce(f"ws://a.example/{SECRET}", REQUEST, trusted=True)
+            assert (caught.value.kind, str(caught.value)) == (FaultKind.NETWORK, "ws://a.example: no ***")
+        assert [what for what, _ in asked_of] == ["wss://a.example/x", f"ws://a.example/{SECRET}", "closed"]
+        assert asked_of[0][1] == (Address("192.0.2.1", 443),)
+        async with made(websockets=False, heard=print) as client:
+            with pytest.raises(TrackerFault, match="'wss' are not supported") as caught:
+                await client.announce("wss://a.example/x", REQUEST)
+            assert caught.value.kind is FaultKind.URL
+
+    run(work())
 
 
 @pytest.mark.parametrize(
     ("reply", "kind", "words"),
     [
-        (http_reply(f"<html>{SECRET}".encode()), FaultKind.REPLY, "not bencoded: it begins with '<html>"),
+        (http_reply(f"<html>{SECRET}".encode()), FaultKind.PAGE, "the reply is a page for people"),
+        (http_reply(f"{SECRET}".encode()), FaultKind.REPLY, "not bencoded: it begins with no word"),
         (http_reply(b"", status="404 Not Found"), FaultKind.STATUS, "the tracker answered 404 Not Found"),
         (http_reply(b"", status=f"500 {SECRET}"), FaultKind.STATUS, "the tracker answered 500 ***"),
         (
@@ -180,7 +201,7 @@ def test_where_all_fail_the_trackers_own_words_are_told(run: Run[Any]) -> None:
         (b"", FaultKind.NETWORK, "the server hung up"),
         (None, FaultKind.TIMEOUT, "no answer within 0.2 s"),
     ],
-    ids=["page", "not found", "status", "refused", "redirect", "hung up", "silent"],
+    ids=["page", "text", "not found", "status", "refused", "redirect", "hung up", "silent"],
 )
 def test_what_goes_wrong_is_told_without_the_passkey(
     run: Run[Any], caplog: pytest.LogCaptureFixture, reply: bytes | None, kind: FaultKind, words: str
@@ -196,6 +217,38 @@ def test_what_goes_wrong_is_told_without_the_passkey(
     assert SECRET not in str(fault) + caplog.text
 
 
+def test_the_trackers_own_words_are_told_apart_from_ours(run: Run[Any]) -> None:
+    """W35: they alone decide the category, whatever the host is called; and they hide the passkey too."""
+    with HttpServer(replying(**{"failure reason": f"{SECRET} is busy"})) as tracker:
+        url = f"http://unregistered.banned.example:{tracker.port}/{SECRET}/announce"
+        fault = fault_of(run, url, resolve=names("127.0.0.1"))
+    assert (fault.reason, fault.error_type) == ("*** is busy", ErrorType.TRACKER_FAILURE)
+    assert "problem of its own" in fault.remedy
+
+
+def test_a_server_that_says_when_to_come_again_is_heard(run: Run[Any]) -> None:
+    """Many say 503 and Retry-After where BEP 31 is not known."""
+    with HttpServer(lambda _: http_reply(b"", "Retry-After: 600", status="503 Busy")) as tracker:
+        fault = fault_of(run, f"{tracker.url}/announce")
+    assert (fault.error_type, fault.retry_in) == (ErrorType.TRACKER_UNAVAILABLE, 600.0)
+
+
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+def test_through_a_proxy_too_our_own_network_is_judged_where_the_url_names_it(run: Run[Any], scheme: str) -> None:
+    """The proxy would carry us there; what a name leads to only it knows."""
+
+    async def work(proxy: ProxyServer) -> None:
+        async with made(proxy=parse_url(proxy.url, ("http",))) as client:
+            for trusted, host in [(False, "127.0.0.1"), (True, "169.254.169.254")]:
+                with pytest.raises(TrackerFault, match="may not be asked") as caught:
+                    await client.announce(f"{scheme}://{host}:9/reboot", REQUEST, trusted=trusted)
+                assert caught.value.kind is FaultKind.FORBIDDEN
+
+    with ProxyServer() as proxy:
+        run(work(proxy))
+        assert proxy.heads == []
+
+
 def test_a_warning_is_told_without_the_passkey(run: Run[Any]) -> None:
     """It is shown to people too."""
     with HttpServer(replying(**{"warning message": f"{SECRET} is slow"})) as tracker:
@@ -209,13 +262,14 @@ def test_a_udp_tracker_that_refuses_is_told_in_its_words(run: Run[Any]) -> None:
         assert (fault.kind, str(fault)) == (FaultKind.REFUSED, f"{tracker.url}: unknown ***")
     with UdpServer(deaf=99) as tracker:
         fault = fault_of(run, tracker.url, patience=0.05)
-        assert (fault.kind, str(fault)) == (FaultKind.TIMEOUT, f"{tracker.url}: no answer within 0.05 s")
+        silent = "no answer within 0.05 s: it, or a firewall on the way, is silent over UDP"
+        assert (fault.kind, str(fault)) == (FaultKind.TIMEOUT, f"{tracker.url}: {silent}")
 
 
 @pytest.mark.parametrize(
     ("url", "kind", "words"),
     [
-        (f"wss://a.example/{SECRET}", FaultKind.URL, "'wss' are not supported"),
+        (f"ftp://a.example/{SECRET}", FaultKind.URL, "'ftp' are not supported"),
         (f"udp://a.example/{SECRET}", FaultKind.URL, "no port"),
         (SECRET, FaultKind.URL, "not a URL"),
         (f"http://a.example/{SECRET}", FaultKind.NAME, "http://a.example: Name or service not known"),
@@ -257,28 +311,27 @@ def test_a_tracker_without_scrape_is_not_asked(run: Run[Any]) -> None:
 
 
 def test_a_name_that_takes_too_long_is_given_up(run: Run[Any]) -> None:
-    """Its time is part of the whole."""
+    """Its time is part of the whole. It is the DNS that does not answer, not the tracker."""
 
     async def slow(host: str, port: int) -> list[Address]:
         await asyncio.Event().wait()
         raise AssertionError
 
-    assert fault_of(run, "http://a.example/announce", patience=0.05, resolve=slow).kind is FaultKind.TIMEOUT
+    fault = fault_of(run, "http://a.example/announce", patience=0.05, resolve=slow)
+    assert (fault.kind, fault.error_type, "in time" in str(fault)) == (FaultKind.NAME, ErrorType.DNS_ERROR, True)
 
 
 def test_who_stops_waiting_may(run: Run[Any]) -> None:
-    """A cancelled announce leaves both clients as they were."""
+    """A cancelled announce leaves the client as it was."""
 
     async def work(web: HttpServer, silent: UdpServer, udp_tracker: UdpServer) -> None:
-        http, udp = HttpClient("Test/1.0"), UdpTrackers()
-        for url in (f"{web.url}/silent/announce", silent.url):
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await announce(url, REQUEST, http=http, udp=udp, trusted=True)
-        for url in (f"{web.url}/announce", udp_tracker.url):
-            assert (await announce(url, REQUEST, http=http, udp=udp, trusted=True)).seeders == 2
-        udp.close()
-        await http.close()
+        async with made() as client:
+            for url in (f"{web.url}/silent/announce", silent.url):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await announce(client, url, REQUEST, trusted=True)
+            for url in (f"{web.url}/announce", udp_tracker.url):
+                assert (await announce(client, url, REQUEST, trusted=True)).seeders == 2
 
     good = http_reply(encode({"complete": 2}))
     with (
@@ -358,14 +411,10 @@ def test_the_rule_for_our_own_network_can_be_switched_off(run: Run[Any]) -> None
     """For those whose private tracker is a neighbour; where a cloud keeps its keys stays shut."""
 
     async def work(url: str) -> int | None:
-        http, udp = HttpClient("Test/1.0", mitigate=False), UdpTrackers()
-        try:
+        async with made(mitigate=False) as client:
             with pytest.raises(TrackerFault, match="no URL may lead to"):
-                await announce("http://169.254.169.254/announce", REQUEST, http=http, udp=udp)
-            return (await announce(url, REQUEST, http=http, udp=udp)).seeders
-        finally:
-            udp.close()
-            await http.close()
+                await announce(client, "http://169.254.169.254/announce", REQUEST)
+            return (await announce(client, url, REQUEST)).seeders
 
     with HttpServer(replying(complete=2)) as tracker:
         assert run(work(f"{tracker.url}/{SECRET}/announce")) == 2
@@ -383,19 +432,14 @@ def test_a_tracker_is_asked_through_the_proxy(run: Run[Any]) -> None:
     """Which looks its name up: nobody hears of it but the proxy. UDP has no proxy."""
 
     async def work(url: str, proxy: ProxyServer, datagrams: UdpServer, known: Resolve) -> list[int | None]:
-        http, udp = HttpClient("Test/1.0", proxy=parse_url(proxy.url, ("http",))), UdpTrackers()
-        try:
-            replies = [
-                await announce(url, REQUEST, http=http, udp=udp, resolve=names()),
-                await announce(datagrams.url, REQUEST, http=http, udp=udp, resolve=known),
-            ]
+        async with made(proxy=parse_url(proxy.url, ("http",)), resolve=known) as client:
+            told = await client.announce(url, REQUEST)
+            assert [(one.family, one.address) for one in told.endpoints] == [("proxy", None)]
+            replies = [told.reply, await announce(client, datagrams.url, REQUEST)]
             with pytest.raises(TrackerFault) as caught:
-                await announce(url.replace("a.example", "127.0.0.1"), REQUEST, http=http, udp=udp)
+                await announce(client, url.replace("a.example", "127.0.0.1"), REQUEST)
             assert caught.value.kind is FaultKind.FORBIDDEN
             return [reply.seeders for reply in replies]
-        finally:
-            udp.close()
-            await http.close()
 
     with (
         HttpServer(replying(complete=2)) as tracker,
@@ -410,12 +454,8 @@ def test_a_tracker_is_asked_through_the_proxy(run: Run[Any]) -> None:
 
 def fault_of_proxy(run: Run[Any], proxy: ProxyServer) -> TrackerFault:
     async def work() -> None:
-        http, udp = HttpClient("Test/1.0", proxy=parse_url(proxy.url, ("http",))), UdpTrackers()
-        try:
-            await announce(f"http://a.example/{SECRET}", REQUEST, http=http, udp=udp)
-        finally:
-            udp.close()
-            await http.close()
+        async with made(proxy=parse_url(proxy.url, ("http",))) as client:
+            await announce(client, f"http://a.example/{SECRET}", REQUEST)
 
     with pytest.raises(TrackerFault) as caught:
         run(work())
