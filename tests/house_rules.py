@@ -22,7 +22,7 @@ FLOORS = (  # a room may import rooms of lower floors; rooms of one floor are st
     ("metainfo",),
     ("net",),
     ("wire", "crypto", "transport", "tracker", "dht", "discovery", "portmap", "picker", "storage", "webseed"),
-    ("engine",),
+    ("engine", "tracking"),
     ("streaming",),
     ("api",),
     ("daemon", "fuse"),
