@@ -18,6 +18,7 @@ from anabranch.storage import (
     Place,
     Removing,
     SavedTorrent,
+    SavedTrackers,
     SavedWebSeed,
     SessionKey,
     SessionStore,
@@ -169,14 +170,14 @@ def test_a_database_of_schema_1_is_taken_over_whole(tmp_path: Path) -> None:
 
 
 def test_a_database_of_schema_2_is_taken_over_whole(tmp_path: Path) -> None:
-    """It had no web seeds: their table is added, and nothing else changes."""
+    """It had neither web seeds nor trackers of the user's: their tables are added, and nothing else changes."""
     store = SessionStore(tmp_path)
     store.save(KEY, SAVED)
     store.completion(KEY).record([5], [6])
     store.intend(KEY, Removing())
     store.close()
     connection = sqlite3.connect(tmp_path / "session.db")
-    connection.executescript("DROP TABLE webseeds; PRAGMA user_version = 2;")
+    connection.executescript("DROP TABLE webseeds; DROP TABLE trackers; PRAGMA user_version = 2;")
     connection.close()
     store = SessionStore(tmp_path)
     assert store.warnings == []
@@ -207,7 +208,9 @@ def test_a_file_with_bits_that_have_changed_is_never_believed_too_far(tmp_path: 
     store = SessionStore(tmp_path)
     complete = {piece for piece in range(70_000) if draw.random() < 0.5}
     webseeds = (SavedWebSeed("http://host.example/", "url-list", (("X-Key", "secret"),)),)
-    store.save(KEY, replace(SAVED, metainfo=b"m" * 5000, partial={1: b"x", 2: b"y"}, webseeds=webseeds))
+    trackers = SavedTrackers((("http://tracker.example/",),), frozenset({"http://tracker.example/"}))
+    whole = replace(SAVED, metainfo=b"m" * 5000, partial={1: b"x", 2: b"y"}, webseeds=webseeds, trackers=trackers)
+    store.save(KEY, whole)
     store.completion(KEY).record(sorted(complete), sorted(set(range(70_000)) - complete))
     store.arrived(KEY, Place("/incomplete", {1: ("t", "a")}))
     store.close()
@@ -234,6 +237,7 @@ def test_a_file_with_bits_that_have_changed_is_never_believed_too_far(tmp_path: 
             saved = store.load(key)
             assert isinstance(saved, SavedTorrent | None)
             assert saved is None or saved.webseeds in ((), webseeds)
+            assert saved is None or saved.trackers in (None, trackers)
         assert store.place(KEY).place in (None, Place("/incomplete", {1: ("t", "a")}))
         store.completion(KEY).record([7], [])
         store.save(KEY, SAVED)

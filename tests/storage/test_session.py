@@ -16,11 +16,19 @@ from anabranch.storage import (
     Relocating,
     Removing,
     SavedTorrent,
+    SavedTrackers,
     SavedWebSeed,
     SessionKey,
     Whereabouts,
 )
-from anabranch.storage.session import decode_webseeds, decode_whereabouts, encode_webseeds, encode_whereabouts
+from anabranch.storage.session import (
+    decode_trackers,
+    decode_webseeds,
+    decode_whereabouts,
+    encode_trackers,
+    encode_webseeds,
+    encode_whereabouts,
+)
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\udc80\udcff"))
 PLACES = st.builds(
@@ -84,11 +92,29 @@ def test_web_seeds_are_written_and_read(webseeds: list[SavedWebSeed]) -> None:
     assert decode_webseeds(encode_webseeds(webseeds)) == tuple(webseeds)
 
 
+@given(st.lists(st.lists(NAMES, max_size=3).map(tuple)).map(tuple), st.data())
+def test_trackers_are_written_and_read(tiers: tuple[tuple[str, ...], ...], data: st.DataObject) -> None:
+    """In their order, and which of them the user named."""
+    urls = sorted({url for tier in tiers for url in tier})
+    trusted = data.draw(st.frozensets(st.sampled_from(urls))) if urls else frozenset()
+    assert decode_trackers(encode_trackers(SavedTrackers(tiers, trusted))) == SavedTrackers(tiers, trusted)
+
+
 @given(st.binary())
-def test_any_bytes_are_web_seeds_or_refused(noise: bytes) -> None:
+def test_any_bytes_are_lists_or_refused(noise: bytes) -> None:
     """They come from a file that may be damaged."""
-    with suppress(InputRefused):
-        decode_webseeds(noise)
+    for read in (decode_webseeds, decode_trackers):
+        with suppress(InputRefused):
+            read(noise)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", encode({}), encode([1]), encode([[b"u"]]), encode([[[b"u"]]]), encode([[[1, 1]]])]
+)
+def test_what_is_no_list_of_trackers_is_refused(body: bytes) -> None:
+    """By its shape."""
+    with pytest.raises(InputRefused):
+        decode_trackers(body)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from anabranch.storage import (
     Relocating,
     Removing,
     SavedTorrent,
+    SavedTrackers,
     SavedWebSeed,
     SessionKey,
     SessionStore,
@@ -82,13 +83,33 @@ def test_web_seeds_that_the_user_added_are_remembered_with_their_headers(tmp_pat
     assert store.load(new) == replace(SAVED, webseeds=(web,))
     Database(str(tmp_path)).write(lambda database: database.execute("UPDATE webseeds SET body = body || x'00'"))
     assert store.load(new) == SAVED
-    assert "web seeds that were added are damaged" in caplog.text
+    assert "what the user added is damaged" in caplog.text
+    assert "webseeds" in caplog.text
     assert "secret" not in caplog.text
     store.save(new, SAVED)
     store.save(new, replace(SAVED, webseeds=(web,)))
     store.forget(new)
     assert store.load(new) is None
     assert Database(str(tmp_path)).read(lambda found: found.execute("SELECT * FROM webseeds").fetchall()) == []
+
+
+def test_trackers_that_the_user_wants_are_remembered(tmp_path: Path, caplog: Any) -> None:
+    """Also that there are to be none. Without them, or where they are damaged, the torrent has its own."""
+    mine = SavedTrackers((("http://a/?passkey=secret", "udp://b:1"), ("wss://c/",)), frozenset({"udp://b:1"}))
+    store = SessionStore(tmp_path)
+    for trackers in (mine, SavedTrackers(()), None, mine):
+        store.save(KEY, replace(SAVED, trackers=trackers))
+        store.close()
+        store = SessionStore(tmp_path)
+        assert store.load(KEY) == replace(SAVED, trackers=trackers)
+    new = store.arrived(KEY, None, "/new")
+    assert store.load(new) == replace(SAVED, trackers=mine)
+    Database(str(tmp_path)).write(lambda database: database.execute("UPDATE trackers SET body = body || x'00'"))
+    assert store.load(new) == SAVED
+    assert "trackers" in caplog.text
+    assert "secret" not in caplog.text
+    store.forget(new)
+    assert Database(str(tmp_path)).read(lambda found: found.execute("SELECT * FROM trackers").fetchall()) == []
 
 
 def test_partial_pieces_are_saved_apart_and_stay_until_they_are_replaced(tmp_path: Path) -> None:

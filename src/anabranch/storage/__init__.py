@@ -41,7 +41,17 @@ from .mapped_io import Maps, MmapStorage
 from .memory import MemoryStorage
 from .object_storage_io import ObjectStorage
 from .relocation_io import check_source, check_target, relocate, remove_data
-from .session import Intent, InUse, Relocating, Removing, SavedTorrent, SavedWebSeed, SessionKey, Whereabouts
+from .session import (
+    Intent,
+    InUse,
+    Relocating,
+    Removing,
+    SavedTorrent,
+    SavedTrackers,
+    SavedWebSeed,
+    SessionKey,
+    Whereabouts,
+)
 from .session_io import Claim, SessionStore, SqliteCompletion, session_key
 from .sqlite_storage_io import SqliteStorage
 
@@ -83,6 +93,7 @@ __all__ = [
     "Room",
     "Run",
     "SavedTorrent",
+    "SavedTrackers",
     "SavedWebSeed",
     "Selects",
     "SessionKey",

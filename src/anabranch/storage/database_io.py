@@ -26,7 +26,7 @@ from .locks_io import locked
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_SECONDS = 10.0  # how long to wait for another process's transaction
 _KEY = """
     info_hash BLOB NOT NULL CHECK (typeof(info_hash) = 'blob' AND length(info_hash) = 20),
@@ -48,6 +48,9 @@ _TABLES = (
     # that users added; since schema 3
     f"""CREATE TABLE IF NOT EXISTS webseeds ({_KEY} body BLOB NOT NULL, checksum INTEGER NOT NULL,
     PRIMARY KEY (info_hash, data_path))""",
+    # announce lists that users changed; since schema 4
+    f"""CREATE TABLE IF NOT EXISTS trackers ({_KEY} body BLOB NOT NULL, checksum INTEGER NOT NULL,
+    PRIMARY KEY (info_hash, data_path))""",
 )
 TABLES = {  # and their columns besides the key
     "torrents": ("priorities", "downloading_allowed", "uploading_allowed", "uploaded", "downloaded", "added"),
@@ -56,6 +59,7 @@ TABLES = {  # and their columns besides the key
     "completion": ("page", "known", "complete", "checksum"),
     "places": ("whereabouts", "checksum"),
     "webseeds": ("body", "checksum"),
+    "trackers": ("body", "checksum"),
 }
 _CHECKED = (
     "torrents",
@@ -63,6 +67,7 @@ _CHECKED = (
     "completion",
     "places",
     "webseeds",
+    "trackers",
 )  # metainfo is a thousand times as much, and hashed when read
 
 T = TypeVar("T")

@@ -48,6 +48,19 @@ class SavedWebSeed:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedTrackers:
+    """The announce list that the user gave a torrent, instead of its own.
+
+    Args:
+        tiers: The URLs, best tier first.
+        trusted: Those of them that the user named: the others were the torrent's before.
+    """
+
+    tiers: tuple[tuple[str, ...], ...]
+    trusted: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class SavedTorrent:
     """One torrent as a session left it.
 
@@ -62,6 +75,7 @@ class SavedTorrent:
         added: When the torrent was added, in seconds since 1970.
         partial: For pieces that are not complete: bitmaps of the blocks that are on the disk.
         webseeds: Those that the user added.
+        trackers: Those that the user wants instead of what the metainfo says; None: as that says.
     """
 
     metainfo: bytes | None
@@ -73,6 +87,7 @@ class SavedTorrent:
     added: float
     partial: Mapping[int, bytes] = field(default_factory=dict)
     webseeds: tuple[SavedWebSeed, ...] = ()
+    trackers: SavedTrackers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +179,22 @@ def decode_webseeds(data: bytes) -> tuple[SavedWebSeed, ...]:
     return tuple(map(_webseed, _list(said)))
 
 
+def encode_trackers(trackers: SavedTrackers) -> bytes:
+    """The bytes that a session store keeps of them: tiers of pairs of a URL and whether the user named it, bencoded."""
+    return encode([[[_to_bytes(url), int(url in trackers.trusted)] for url in tier] for tier in trackers.tiers])
+
+
+def decode_trackers(data: bytes) -> SavedTrackers:
+    """Read what encode_trackers() wrote. Raises InputRefused for anything else."""
+    try:
+        said = decode(data)
+    except BencodeError as bad:
+        raise InputRefused(f"not trackers: {bad}") from bad
+    pairs = [[_list(pair, 2) for pair in _list(tier)] for tier in _list(said)]
+    tiers = tuple(tuple(_to_text(url) for url, _ in tier) for tier in pairs)
+    return SavedTrackers(tiers, frozenset(_to_text(url) for tier in pairs for url, trusted in tier if trusted == 1))
+
+
 def _webseed(said: Value) -> SavedWebSeed:
     parts = _list(said, 3)
     pairs = [_list(pair, 2) for pair in _list(parts[2])]
@@ -172,7 +203,7 @@ def _webseed(said: Value) -> SavedWebSeed:
 
 def _list(said: Value, length: int | None = None) -> list[Value]:
     if not isinstance(said, list) or length not in (None, len(said)):
-        raise InputRefused("not web seeds")
+        raise InputRefused("not what a session store keeps")
     return said
 
 

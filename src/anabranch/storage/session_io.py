@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 from zlib import crc32
 
 from bitarray import bitarray
@@ -25,15 +26,18 @@ from .session import (
     Intent,
     InUse,
     SavedTorrent,
-    SavedWebSeed,
     SessionKey,
     Whereabouts,
+    decode_trackers,
     decode_webseeds,
     decode_whereabouts,
+    encode_trackers,
     encode_webseeds,
     encode_whereabouts,
 )
 
+_Listed = TypeVar("_Listed")
+_LISTS = ("webseeds", "trackers")
 log = logging.getLogger(__name__)
 
 _ASKED_AT_ONCE = 400  # torrents in one query: two variables each, of 999 that any SQLite takes
@@ -210,9 +214,12 @@ class SessionStore:
                     raise InUse(
                         f"torrent {key.info_hash} in {new.data_path} is remembered already, apart from this one"
                     )
+                lists = {table: _list(database, old, table, bytes) for table in _LISTS}
                 for table in TABLES:
                     database.execute(f"DELETE FROM {table} {_WHERE}", columns)  # old pages would stand among ours
                     database.execute(f"UPDATE {table} SET data_path = ? {_WHERE}", (columns[1], *old))
+                for table, body in lists.items():  # their checksums know where they belong
+                    _save_list(database, columns, table, body)
             _save_whereabouts(database, new, Whereabouts(place, intent))
 
         self._database.write(work, takes_back=True)
@@ -314,11 +321,15 @@ def _save(database: sqlite3.Connection, of: tuple[bytes, bytes], saved: SavedTor
         database.execute("INSERT OR IGNORE INTO metainfo VALUES (?, ?, ?)", (*of, saved.metainfo))
         changed = f"UPDATE metainfo SET body = ? {_WHERE} AND body <> ?"
         database.execute(changed, (saved.metainfo, *of, saved.metainfo))
-    if saved.webseeds:
-        body = encode_webseeds(saved.webseeds)
-        database.execute("INSERT OR REPLACE INTO webseeds VALUES (?, ?, ?, ?)", (*of, body, _checksum(*of, body)))
+    _save_list(database, of, "webseeds", encode_webseeds(saved.webseeds) if saved.webseeds else None)
+    _save_list(database, of, "trackers", encode_trackers(saved.trackers) if saved.trackers is not None else None)
+
+
+def _save_list(database: sqlite3.Connection, of: tuple[bytes, bytes], table: str, body: bytes | None) -> None:
+    if body is None:
+        database.execute(f"DELETE FROM {table} {_WHERE}", of)
     else:
-        database.execute(f"DELETE FROM webseeds {_WHERE}", of)
+        database.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)", (*of, body, _checksum(*of, body)))
 
 
 def _save_partial(database: sqlite3.Connection, of: tuple[bytes, bytes], partial: Mapping[int, bytes]) -> None:
@@ -340,7 +351,8 @@ def _load(database: sqlite3.Connection, of: tuple[bytes, bytes]) -> SavedTorrent
         return None
     return SavedTorrent(
         body[0], tuple(priorities), bool(down), bool(up), uploaded, downloaded, float(added),
-        _partial(database, of), _webseeds(database, of),
+        _partial(database, of), _list(database, of, "webseeds", decode_webseeds) or (),
+        _list(database, of, "trackers", decode_trackers),
     )  # fmt: skip
 
 
@@ -349,17 +361,20 @@ def _partial(database: sqlite3.Connection, of: tuple[bytes, bytes]) -> dict[int,
     return {piece: blocks for piece, blocks in rows if isinstance(piece, int) and isinstance(blocks, bytes)}
 
 
-def _webseeds(database: sqlite3.Connection, of: tuple[bytes, bytes]) -> tuple[SavedWebSeed, ...]:
-    row = database.execute(f"SELECT body, checksum FROM webseeds {_WHERE}", of).fetchone()
+def _list(
+    database: sqlite3.Connection, of: tuple[bytes, bytes], table: str, read: Callable[[bytes], _Listed]
+) -> _Listed | None:
+    """What the user added; None where there is nothing, or it is damaged."""
+    row = database.execute(f"SELECT body, checksum FROM {table} {_WHERE}", of).fetchone()
     if row is None:
-        return ()
+        return None
     try:
         if isinstance(row[0], bytes) and _checksum(*of, row[0]) == row[1]:
-            return decode_webseeds(row[0])
+            return read(row[0])
     except InputRefused:
         pass
-    log.warning("the web seeds that were added are damaged torrent=%s", InfoHash(of[0]))
-    return ()
+    log.warning("what the user added is damaged torrent=%s what=%s", InfoHash(of[0]), table)
+    return None
 
 
 def _key(info_hash: bytes, data_path: bytes) -> SessionKey | None:
