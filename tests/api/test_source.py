@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,7 @@ import pytest
 
 from anabranch.api import Config, Identity, InfoHash, InfoHashV2, InputRefused, Magnet, Metainfo, Misused
 from anabranch.api.source import Source, resolve
+from anabranch.engine import sources_io
 from authority import make_authority
 from loops import Run
 from origin import Origin
@@ -63,15 +65,75 @@ def test_a_link_that_names_no_torrent_is_refused(link: str) -> None:
 
 
 def test_a_torrent_file_may_be_fetched_by_its_url(origin: Origin) -> None:
-    """And what goes wrong with that is said with the URL."""
+    """And what goes wrong with that is said with its host."""
     with serving({"/a.torrent": origin.torrent, "/junk": b"<html>"}) as base:
         assert resolve(f"{base}/a.torrent") == origin.metainfo
         for path, words in [("/junk", "not a torrent file"), ("/none", "404")]:
             with pytest.raises(InputRefused, match=words) as refused:
                 resolve(f"{base}{path}")
-            assert str(refused.value).startswith(f"{base}{path}: ")
+            assert str(refused.value).startswith(f"{base}: ")
     with pytest.raises(InputRefused, match="refused"):
         resolve(f"{base}/a.torrent")
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (http_reply(b"<html>"), "not a torrent file"),
+        (http_reply(b"", status="403 s3cret"), "the server answers 403"),
+        (http_reply(b"", status="302 Found"), "the server answers 302"),
+        (http_reply(bytes(100_001)), "the reply is longer than 100000 bytes"),
+        (
+            http_reply(gzip.compress(bytes(1_000_000)), "Content-Encoding: gzip"),
+            "the reply is longer than 100000 bytes",
+        ),
+        (
+            http_reply(b"", "Location: http://169.254.169.254/s3cret", status="302 Found"),
+            "169.254.169.254 is an address",
+        ),
+        (http_reply(b"", "Location: magnet:?xt=s3cret", status="302 Found"), "redirected, but not followed"),
+    ],
+    ids=["html", "403", "nowhere", "huge", "bomb", "to the cloud's keys", "to a link"],
+)
+def test_what_a_url_gives_is_refused_in_one_line_that_has_no_secret(
+    monkeypatch: pytest.MonkeyPatch, reply: bytes, words: str
+) -> None:
+    """Sites put passkeys into the URLs of their files, and errors end up in logs: the host says enough."""
+    monkeypatch.setattr(sources_io, "MAX_FILE", 100_000)
+    with HttpServer(lambda _: reply) as server:
+        with pytest.raises(InputRefused, match=words) as refused:
+            resolve(f"{server.url}/s3cret/a.torrent?passkey=s3cret")
+        assert str(refused.value).startswith(f"{server.url}: ")
+        assert "s3cret" not in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "https://:1/s3cret", "http://a.example:99999/s3cret", "http://\udcff/s3cret"]
+)
+def test_what_is_meant_as_a_url_and_is_none_is_refused(url: str) -> None:
+    """In words; a shell gives what is no text as it is."""
+    with pytest.raises(InputRefused, match="URL") as refused:
+        resolve(url)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_a_file_may_come_compressed_and_from_where_the_server_sends_us(origin: Origin) -> None:
+    """As HTTP has both; the user named the server, so one of our own network may be asked with a query."""
+    packed = http_reply(gzip.compress(origin.torrent), "Content-Encoding: gzip")
+    moved = http_reply(b"", "Location: /there?id=1", status="302 Found")
+    with HttpServer(lambda target: packed if target == "/there?id=1" else moved) as server:
+        assert resolve(f"{server.url}/a.torrent?passkey=1") == origin.metainfo
+
+
+def test_a_url_s_server_is_asked_by_the_families_that_the_client_speaks(origin: Origin) -> None:
+    """Who leaves IPv4 out does not betray its address by a .torrent file."""
+    with (
+        HttpServer(lambda _: http_reply(origin.torrent)) as server,
+        pytest.raises(InputRefused, match=r"127\.0\.0\.1"),
+    ):
+        resolve(server.url, Config(disable_ipv4=True))
+    assert server.heads == []
 
 
 def test_a_url_goes_through_the_proxy_and_its_server_is_verified_as_the_client_says(

@@ -27,7 +27,6 @@ from anabranch.engine import (
     ticking,
     wanting,
 )
-from anabranch.engine.announcing import Announce
 from anabranch.engine.buffers import POOL_SIZE, BufferPool
 from anabranch.engine.candidates import Candidate
 from anabranch.engine.config import Config
@@ -36,7 +35,9 @@ from anabranch.engine.events import Event
 from anabranch.engine.feed_io import Feed, Feeds
 from anabranch.engine.fetches import Fetch
 from anabranch.engine.ourselves import Ourselves
+from anabranch.engine.scraping import Scrape
 from anabranch.engine.state import Peer, Policy, TorrentState
+from anabranch.engine.trackers import Announce
 from anabranch.engine.turn_io import SLICE, Turn
 from anabranch.metainfo import Magnet, Metainfo
 from anabranch.model import Address, Closed, Geometry, PeerFault, Priority
@@ -61,6 +62,7 @@ class Loop:
         self.ourselves = Ourselves()
         self.asked_to_dial = 0
         self.announced: list[Announce] = []
+        self.scraped: list[Scrape] = []
         self.fetches: dict[Fetch, None] = {}  # what web seeds are being asked for
 
     def call(self, action: Callable[..., None], *args: object) -> None:
@@ -100,6 +102,10 @@ class Loop:
 
     def announce(self, last: Announce) -> None:
         self.announced.append(last)
+
+    def scrape(self, scrapes: list[Scrape], done: Callable[[], None]) -> None:
+        self.scraped += scrapes
+        done()
 
 
 class End(Protocol):

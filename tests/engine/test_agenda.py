@@ -47,6 +47,7 @@ def test_it_does_what_two_lists_would(steps: list[tuple[str, str, object]]) -> N
             first = next((one for one in queues if one[0] == what), None)
             if first is not None:
                 queues.remove(first)
+            assert agenda.peek(str(what)) == (first[1] if first else None)
             assert agenda.first(str(what)) == (first[1] if first else None)
         assert len(agenda) == len(times) + len(queues)
         assert {one for one in "abcdef" if one in agenda} == {one[1] for one in (*times, *queues)}

@@ -9,8 +9,10 @@ from math import inf
 import pytest
 
 from anabranch.engine import announcing, events
-from anabranch.engine.announcing import FLOOR, MOST_TRACKERS
+from anabranch.engine.announcing import MOST_TRACKERS
+from anabranch.engine.fleet import SILENCE, shown
 from anabranch.engine.stage import Checking, Failed, Live
+from anabranch.engine.trackers import FLOOR
 from anabranch.engine.wanting import allow_download, allow_upload
 from anabranch.metainfo import Magnet
 from anabranch.model import Address, InfoHash, InfoHashV2
@@ -155,7 +157,7 @@ def test_peers_become_candidates(private: bool) -> None:
 )
 def test_nobody_is_told_a_passkey(url: str, told_of_it: str) -> None:
     """It stands in the path, in the query, in the login."""
-    assert announcing.shown(url) == told_of_it
+    assert shown(url) == told_of_it
 
 
 # When.
@@ -280,12 +282,9 @@ def test_who_checks_or_has_failed_is_silent_until_it_is_live() -> None:
 
 def test_trackers_are_tried_in_order_and_who_answers_is_the_first_of_its_tier() -> None:
     """BEP 12: the first tier's one after the other, then the next tier."""
-    node, clock, _ = live(tracked([ONE, TWO], [THREE]))
-    [tiers] = {one.tiers for one in due(node)}
-    tiers.busy = False
+    node, clock, torrent = live(tracked([ONE, TWO], [THREE]))
+    [tiers] = torrent.swarm.trackers
     first, second = (tracker.url for tracker in tiers.tiers[0])
-    with node.engine.turn:
-        node.engine.due.announces.put(tiers, clock.now)
     asked = []
     for _ in range(3):
         one = only(node)
@@ -329,7 +328,9 @@ def test_a_tracker_that_fails_has_longer_and_longer_pauses() -> None:
         assert due(node) == []
         clock.now += 1
     node.settle()
-    assert node.told() == [events.TrackerFailed(torrent.info_hash, "http://one.example", "refused")] * 4
+    assert (
+        node.told() == [events.TrackerFailed(torrent.info_hash, "http://one.example", "refused", "network_error")] * 4
+    )
     told(node, only(node))
     clock.now += 1800
     failed(node, only(node))
@@ -471,8 +472,11 @@ def test_a_torrent_with_a_list_of_trackers_without_end_asks_the_first_of_them() 
     """300,000 URLs of one server: it would be asked as fast as it refuses, and each look at them was a long turn."""
     urls = [f"http://victim.example/{number}" for number in range(2 * MOST_TRACKERS)]
     for tiers in ([urls], [[url] for url in urls]):
-        node, _, torrent = live(tracked(*tiers))
+        node, clock, torrent = live(tracked(*tiers))
         assert {one.url for one in torrent.swarm.trackers[0].every()} == set(urls[:MOST_TRACKERS])
-        for _ in range(MOST_TRACKERS):
+        for _ in range(10):
+            failed(node, only(node), TrackerFault(FaultKind.REFUSED, "no"))
+            clock.now += 1
+        for _ in range(SILENCE):
             failed(node, only(node))
-        assert not due(node)
+        assert not due(node)  # it need not be found out for each URL that nobody is there

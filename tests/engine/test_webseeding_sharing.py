@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from anabranch.engine import claiming, fetching, planning, resting, wanting, webseeding
+from anabranch.engine.names_io import FamilyNames
 from anabranch.engine.webseeds_io import WebSeedReader
 from anabranch.model import BLOCK_SIZE, Priority
 from anabranch.storage import SessionStore
@@ -218,7 +219,7 @@ def test_our_mistake_at_the_end_of_a_request_ends_no_other(
         node, content = Node(clock), sample(pieces=100)
         torrent = node.add(content)
         node.settle()
-        reader = WebSeedReader(node.engine, (), None)
+        reader = WebSeedReader(node.engine, (), None, FamilyNames(node.engine.config))
         running = asyncio.ensure_future(reader.run())
         await asyncio.sleep(0)
         monkeypatch.setattr(node.loop, "fetch", reader.fetch)

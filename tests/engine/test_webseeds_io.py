@@ -11,6 +11,7 @@ import pytest
 
 from anabranch.engine import claiming, judging, webseeding
 from anabranch.engine.fetches import Fetch
+from anabranch.engine.names_io import FamilyNames
 from anabranch.engine.state import TorrentState
 from anabranch.engine.webseeds_io import WebSeedReader
 from anabranch.model import BLOCK_SIZE, Priority
@@ -138,7 +139,7 @@ class Case:
         with self.node.engine.turn:
             webseeding.add(self.node.engine, self.torrent, [Source(self.url, trusted=True, headers=HEADERS)])
         self.node.settle()
-        self.reader = WebSeedReader(self.node.engine, ())
+        self.reader = WebSeedReader(self.node.engine, (), None, FamilyNames(self.node.engine.config))
         self.client = Client(body or honest(content))
         self.reader._client = self.client  # type: ignore[assignment]  # a stand-in
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from anabranch.engine import announcing
-from anabranch.engine.announcing import Announce
 from anabranch.engine.state import TorrentState
-from anabranch.tracker import AnnounceReply, AnnounceRequest, FaultKind, TrackerFault
+from anabranch.engine.trackers import Announce, Farewell
+from anabranch.tracker import Announced, AnnounceReply, AnnounceRequest, FaultKind, TrackerFault
 from engine.clocks import Clock
 from engine.remotes import Remote
 from engine.rig import Node, until
@@ -20,8 +20,8 @@ PLAIN = sample(pieces=4, blocks=1)
 DOWN = TrackerFault(FaultKind.NETWORK, "refused")
 
 
-def tracked(*tiers: Sequence[str], content: Sample = PLAIN, private: bool = False) -> Sample:
-    """A torrent with these trackers."""
+def tracked(*tiers: Sequence[str], content: Sample = PLAIN, private: bool = True) -> Sample:
+    """A torrent with these trackers; private ones say themselves when to come again."""
     metainfo = content.metainfo
     info = replace(metainfo.info, private=private)
     return Sample(replace(metainfo, info=info, trackers=tuple(map(tuple, tiers))), content.content)
@@ -38,7 +38,7 @@ def live(content: Sample = SIMPLE, **config: object) -> tuple[Node, Clock, Torre
     return node, clock, torrent
 
 
-def due(node: Node, under_way: Sequence[str] = (), leaving: Sequence[announcing.Farewell] = ()) -> list[Announce]:
+def due(node: Node, under_way: Sequence[str] = (), leaving: Sequence[Farewell] = ()) -> list[Announce]:
     with node.engine.turn:
         return announcing.take(node.engine, node.engine.clock(), PORT, under_way, leaving)
 
@@ -51,7 +51,7 @@ def only(node: Node) -> Announce:
 
 def told(node: Node, one: Announce, interval: int = 1800, **reply: object) -> None:
     with node.engine.turn:
-        announcing.told(node.engine, one, AnnounceReply(interval, **reply))  # type: ignore[arg-type]  # its fields
+        announcing.told(node.engine, one, Announced(AnnounceReply(interval, **reply), ()))  # type: ignore[arg-type]  # fields
 
 
 def failed(node: Node, one: Announce, fault: TrackerFault = DOWN) -> None:

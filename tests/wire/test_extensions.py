@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,14 @@ def test_the_least_handshake_names_extensions_version_and_queue() -> None:
     assert decode(OURS.payload()) == {
         b"m": {b"lt_donthave": 7, b"ut_metadata": 1, b"ut_pex": 3},
         b"v": b"anabranch 1",
+        b"reqq": 1024,
+    }
+
+
+def test_who_does_not_say_its_program_has_no_v() -> None:
+    """An empty one would tell that somebody hides."""
+    assert decode(replace(OURS, version="").payload()) == {
+        b"m": {b"lt_donthave": 7, b"ut_metadata": 1, b"ut_pex": 3},
         b"reqq": 1024,
     }
 

@@ -3,6 +3,7 @@
 from anabranch.engine import (
     Config,
     Encryption,
+    EndpointStatus,
     Feed,
     LockDebug,
     PeerStats,
@@ -10,6 +11,7 @@ from anabranch.engine import (
     PieceStateRun,
     Signal,
     TorrentStats,
+    TrackerStatus,
     WebSeedStatus,
     events,
 )
@@ -49,6 +51,7 @@ __all__ = [
     "Completion",
     "Config",
     "Encryption",
+    "EndpointStatus",
     "Extensions",
     "Feed",
     "File",
@@ -79,6 +82,7 @@ __all__ = [
     "TorrentError",
     "TorrentStats",
     "TorrentStorage",
+    "TrackerStatus",
     "WebSeedStatus",
     "create",
     "events",

@@ -16,9 +16,12 @@ from anabranch.engine import (
     Feed,
     LockDebug,
     Policy,
+    Scrape,
+    Signal,
     TorrentStats,
     metrics_mapping,
     metrics_text,
+    plan_scrapes,
 )
 from anabranch.model import Address, InfoHash, InfoHashV2, InputRefused
 from anabranch.storage import ClientStorage
@@ -29,6 +32,8 @@ from .source import Source, resolve
 from .torrent import Torrent
 
 Kind = TypeVar("Kind", bound=Event)
+
+_AT_ONCE = 256  # torrents in a turn
 
 
 class Client:
@@ -201,6 +206,22 @@ class Client:
             torrent.complete.wait(None if deadline is None else max(deadline - time.monotonic(), 0.0))
             for torrent in (self.torrents if torrents is None else torrents)
         )
+
+    def scrape(self, torrents: Iterable[Torrent] | None = None) -> Signal:
+        """Ask the trackers of all torrents, or of these, how many have them; many torrents in one question (BEP 48).
+
+        What they say stands in tracker_statuses() then. A tracker that was asked for a torrent within the last minute,
+        by this or by an announce, is not asked again for it. The signal is set when all have answered, or will not.
+        """
+        core = self._core
+        done = Signal(core.forbidden)
+        states = [torrent._state for torrent in (self.torrents if torrents is None else torrents)]
+        scrapes: list[Scrape] = []
+        for at in range(0, len(states), _AT_ONCE):
+            with core.turn:
+                scrapes += plan_scrapes(core.engine, states[at : at + _AT_ONCE])
+        core.engine.network.scrape(scrapes, done.set)
+        return done
 
     def set_rates(self, down: float | None, up: float | None) -> None:
         """Limit the client to so many bytes per second, None for no limit. Takes effect at once."""

@@ -7,15 +7,12 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from anabranch.engine import Config, tls_context
-from anabranch.metainfo import MAX_FILE, Magnet, Metainfo, MetainfoError, load, names_no_file
+from anabranch.engine import Config, tls_context, torrent_at
+from anabranch.metainfo import Magnet, Metainfo, MetainfoError, load, names_no_file
 from anabranch.model import InfoHash, InfoHashV2, InputRefused, Misused, TorrentError
-from anabranch.net import HttpClient
+from anabranch.net import parse_url
 
 Source = str | os.PathLike[str] | bytes | InfoHash | InfoHashV2 | Metainfo | Magnet
-
-_PATIENCE = 30.0  # seconds for a .torrent file that comes by URL
-_OK = 200
 
 
 def resolve(source: Source, config: Config | None = None) -> Metainfo | Magnet:
@@ -27,7 +24,8 @@ def resolve(source: Source, config: Config | None = None) -> Metainfo | Magnet:
             defaults where none is given.
 
     Raises:
-        InputRefused: it is no torrent, or cannot be read.
+        InputRefused: it is no torrent, or cannot be read. Of a URL the text has no more than the host: the rest may be
+            secret.
         Misused: it is a URL, and the caller a task: its loop would have to wait.
     """
     match source:
@@ -58,29 +56,14 @@ def _fetched(url: str, config: Config) -> Metainfo:
     with suppress(RuntimeError):  # there is no loop here: good
         asyncio.get_running_loop()
         raise Misused("a URL is waited for: in a task, use await asyncio.to_thread(client.add, url)")
-
-    tls = tls_context(config.ca_file)
-
-    async def get() -> tuple[int, bytes]:
-        client = HttpClient(
-            config.identity.user_agent,
-            bind=config.listen_host,
-            proxy=config.proxy,
-            tls=tls,
-            mitigate=config.ssrf_mitigation,
-        )
-        try:
-            reply = await client.get(url, timeout=_PATIENCE, limit=MAX_FILE)
-        finally:
-            await client.close()
-        return reply.status, reply.body
-
     try:
-        status, body = asyncio.run(get())
-        if status != _OK:
-            raise InputRefused(f"the server answers {status}")
-        return Metainfo.parse(body)
+        place = parse_url(url, ("http", "https"))
+    except UnicodeError as bad:  # it came from a shell, which gives what is no text as it is
+        raise InputRefused("not a URL: it is no text") from bad
+    tls = tls_context(config.ca_file)
+    try:
+        return Metainfo.parse(asyncio.run(torrent_at(url, config, tls, trusted=True)))
     except MetainfoError as bad:
-        raise MetainfoError(f"{url}: {bad}") from bad
+        raise MetainfoError(f"{place}: {bad}") from bad
     except TorrentError as refusal:
-        raise InputRefused(f"{url}: {refusal}") from refusal
+        raise InputRefused(f"{place}: {refusal}") from refusal

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from anabranch.engine import (
     Core,
-    PeerStats,
     PieceState,
     PieceStateRun,
     Signal,
     TorrentState,
     TorrentStats,
-    WebSeedStatus,
-    adding,
     allow_download,
     allow_upload,
     choose_files,
@@ -23,33 +20,28 @@ from anabranch.engine import (
     facts_of,
     files_in,
     move,
-    peer_stats,
     picture_of,
     rename_folder,
     resume_data,
     runs_of,
-    send_extension,
     set_max_connections,
     set_super_seeding,
     state_in,
     stats_of,
     want_check,
     want_when_known,
-    webseeding,
-    webseeds_of,
 )
 from anabranch.metainfo import Info, Magnet, Metainfo
-from anabranch.model import Address, InfoHash, InputRefused, Misused, Priority, all_pieces, canonical_host
-from anabranch.net import headers_for, parse_url
+from anabranch.model import InfoHash, InputRefused, Misused, Priority, all_pieces
 from anabranch.streaming import Reader
-from anabranch.webseed import Source
 
 from .file import File, split_path
 from .piece import Piece
 from .piece_changes import PieceChanges
+from .swarmed import Swarmed
 
 
-class Torrent:
+class Torrent(Swarmed):
     """One torrent of a client. A handle: cheap to make, holds no state of its own; equal to others of the same torrent.
 
     Attributes:
@@ -256,54 +248,6 @@ class Torrent:
         with self._core.turn:
             set_super_seeding(self._core.engine, self._state, on)
 
-    def add_peers(self, peers: Iterable[tuple[str, int] | Address]) -> int:
-        """Add addresses to dial: (IP address, port) each. Answers how many were new.
-
-        Raises:
-            InputRefused: not an IP address, or a port outside 1-65535.
-        """
-        addresses = [_address(host, port) for host, port in peers]
-        return self._core.add_peers(self._state, addresses, "user")
-
-    def add_webseeds(self, urls: Iterable[str], *, headers: Mapping[str, str] | None = None) -> None:
-        """Add HTTP servers that have its content (BEP 19). They are asked at once, and remembered with the torrent.
-
-        What you name may be in your own network, whatever it looks like. One that is there already has these headers
-        from now on. Of no use, as webseed_statuses() says then, is the URL of a single file for a torrent of several.
-
-        Args:
-            urls: Of a folder, ending in "/", in which the torrent lies; or of the torrent's only file. They may have a
-                login: https://USER:PASSWORD@HOST/.
-            headers: Sent with every request to them, and not where they redirect to another server.
-
-        Raises:
-            InputRefused: no http or https URL, or no header that can be sent; nothing has changed then.
-        """
-        if isinstance(urls, str):  # a sequence of its letters otherwise
-            raise InputRefused(f"web seeds are a list of URLs: [{urls[:60]!r}]")
-        sent = tuple((headers or {}).items())
-        sources = [Source(_web_url(url, dict(sent)), trusted=True, headers=sent) for url in urls]
-        if not sources:
-            return
-        with self._core.turn:
-            webseeding.add(self._core.engine, self._state, sources)
-            adding.remember(self._core.engine, self._state)
-
-    def remove_webseed(self, url: str) -> bool:
-        """Ask a web seed no more, and let go of what is being received from it. Says whether it was there.
-
-        One that the .torrent file or the link names is there again in the next run.
-        """
-        with self._core.turn:
-            there = webseeding.remove(self._core.engine, self._state, url)
-            if there:
-                adding.remember(self._core.engine, self._state)
-        return there
-
-    def webseed_statuses(self) -> list[WebSeedStatus]:
-        """How its web seeds are, in the order in which they became known; at most 200 ms old, as cached_stats()."""
-        return webseeds_of(self._core, self._state)
-
     # Its data.
 
     def reader(self) -> Reader:
@@ -375,41 +319,6 @@ class Torrent:
         """
         return picture_of(self._core, self._state)
 
-    def peers(self) -> list[PeerStats]:
-        """Its connections."""
-        with self._core.turn:
-            return [peer_stats(self._core.engine, peer) for peer in self._state.swarm.peers.values()]
-
-    def peer_extensions(self, peer: tuple[str, int] | Address) -> frozenset[str]:
-        """The extensions that a connected peer has named (BEP 10); none of one that is not connected.
-
-        Raises:
-            InputRefused: not an IP address, or a port outside 1-65535.
-        """
-        address = _address(*peer)
-        with self._core.turn:
-            found = self._state.swarm.peers.get(address)
-            return found.profile.extensions if found is not None else frozenset()
-
-    def send_extension(self, peer: tuple[str, int] | Address, name: str, payload: bytes) -> bool:
-        """Send a connected peer a message of an extension that it has named; see Extensions.register().
-
-        Args:
-            peer: Its address, as in peers() and in events.
-            name: The extension.
-            payload: At most 128 KiB.
-
-        Returns:
-            Whether the message is on its way; False where no such peer is connected, it has not named the extension, or
-            1 MiB waits to be sent to it already.
-
-        Raises:
-            InputRefused: the payload is too long, the extension is one of the engine's own, or no address is given.
-        """
-        address = _address(*peer)
-        with self._core.turn:
-            return send_extension(self._core.engine, self._state, address, name, bytes(payload))
-
     # Its end.
 
     def drop(self, *, delete_data: bool = False) -> Signal:
@@ -430,22 +339,3 @@ class Torrent:
         for first in range(pieces.start, pieces.stop, 4096):
             with self._core.turn:
                 choose_pieces(self._core.engine, self._state, range(first, min(first + 4096, pieces.stop)), priority)
-
-
-def _web_url(text: str, headers: Mapping[str, str]) -> str:
-    try:
-        url = parse_url(text, ("http", "https"))
-    except (InputRefused, UnicodeError) as bad:  # a lone half of a surrogate pair is no text
-        raise InputRefused(f"not a web seed's URL: {bad}") from bad
-    headers_for(url, "", more=headers)  # refuses those that are ours to choose
-    return text
-
-
-def _address(host: str, port: int) -> Address:
-    try:
-        address = Address(canonical_host(host), port)
-    except ValueError as bad:
-        raise InputRefused(f"not an IP address: {host!r}") from bad
-    if not 1 <= port <= 65535:
-        raise InputRefused(f"not a port: {port}")
-    return address

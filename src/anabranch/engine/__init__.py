@@ -4,8 +4,7 @@ Used by the rooms above: Core puts it together, the functions are what readers a
 and pictures and events are what it gives out. The modules, and what Core is made of, are for testing's simulated swarm.
 """
 
-from . import adding, asking, dialing, events, membership, receiving, serving, ticking, wanting, webseeding
-from .announcing import Announce
+from . import adding, announcing, asking, dialing, events, membership, receiving, serving, ticking, wanting, webseeding
 from .buffers import BufferPool
 from .candidates import Candidate
 from .checking import want_check
@@ -37,12 +36,17 @@ from .piece_states import (
 from .reading import Availability, Place, read_found, stop_waiting, wait_for
 from .relocating import files_in, move, path_now, rename, rename_folder
 from .saving import resume_data
+from .scraping import Scrape
+from .scraping import plan as plan_scrapes
 from .signals_io import Signal
-from .snapshots import picture_of, webseeds_of
+from .snapshots import picture_of, trackers_of, webseeds_of
+from .sources_io import torrent_at
 from .state import Peer, Policy, Sums, TorrentState
 from .stats import PeerStats, TorrentStats, bytes_completed, peer_stats, stats_of
 from .super_seeding import set_super_seeding
 from .tls_io import tls_context
+from .tracker_status import EndpointStatus, TrackerStatus
+from .trackers import Announce
 from .turn_io import LockDebug, Turn
 from .wanting import allow_download, allow_upload, choose_file, choose_files, choose_pieces, set_max_connections
 from .webseed_status import WebSeedStatus
@@ -56,6 +60,7 @@ __all__ = [
     "Config",
     "Core",
     "Encryption",
+    "EndpointStatus",
     "Engine",
     "Event",
     "Feed",
@@ -71,10 +76,12 @@ __all__ = [
     "Place",
     "Policy",
     "Runner",
+    "Scrape",
     "Signal",
     "Sums",
     "TorrentState",
     "TorrentStats",
+    "TrackerStatus",
     "Turn",
     "Watcher",
     "WebSeedStatus",
@@ -82,6 +89,7 @@ __all__ = [
     "adding",
     "allow_download",
     "allow_upload",
+    "announcing",
     "asking",
     "bytes_completed",
     "changed_pieces",
@@ -103,6 +111,7 @@ __all__ = [
     "path_now",
     "peer_stats",
     "picture_of",
+    "plan_scrapes",
     "read_found",
     "receiving",
     "register_extension",
@@ -120,6 +129,8 @@ __all__ = [
     "stop_waiting",
     "ticking",
     "tls_context",
+    "torrent_at",
+    "trackers_of",
     "unregister_extension",
     "wait_for",
     "want_check",

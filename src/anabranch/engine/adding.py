@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from anabranch.metainfo import Magnet, Metainfo, MetainfoError
 from anabranch.model import InfoHash, InputRefused, Priority, no_pieces
 from anabranch.storage import Claim, ClientStorage, SavedTorrent, SessionKey, SessionStore, Whereabouts
 from anabranch.webseed import Kind, Source
 
-from . import announcing, events, exchanging, learning, resting, webseeding
+from . import announcing, events, exchanging, learning, resting, sources, webseeding
 from .engine import Engine
 from .opening import open_storage
 from .residence_io import Residence, remove_all
@@ -108,7 +109,9 @@ def make(
     for webseed in sources_of(source):
         torrent.swarm.webseeds.sources.setdefault(webseed.url, webseed)
     if magnet is not None:
-        torrent.stage = Learning(learning.fetch_for(magnet), magnet.select)
+        torrent.stage = Learning(
+            learning.fetch_for(magnet), magnet.select, sources=sources.named(torrent, magnet.sources)
+        )
     elif exchanging.needed(torrent):
         torrent.stage = Learning(None)
     return torrent
@@ -125,9 +128,13 @@ def enrich(engine: Engine, torrent: TorrentState, source: Metainfo | Magnet) -> 
     """Within a turn: a torrent that is here was added again: what the source knows beyond us is of use, in this run."""
     if isinstance(source, Metainfo):
         learning.take_metainfo(engine, torrent, source)
+    else:
+        sources.add(engine, torrent, source.sources)
     webseeding.add(engine, torrent, sources_of(source))
-    tiers = source.trackers if isinstance(source, Metainfo) else [(url,) for url in source.trackers]
-    torrent.metainfo = announcing.with_trackers(torrent.metainfo, tiers)
+    theirs = torrent.metainfo.info.private or torrent.swarm.trackers.chosen is not None
+    if not theirs:  # anybody can write a link to a private one, whose peers are its tracker's; or the user has chosen
+        tiers = source.trackers if isinstance(source, Metainfo) else [(url,) for url in source.trackers]
+        torrent.metainfo = announcing.with_trackers(torrent.metainfo, tiers)
     if torrent.swarm.trackers or isinstance(torrent.stage, Learning | Live):
         announcing.begin(engine, torrent)
 
@@ -151,6 +158,10 @@ def take_over(torrent: TorrentState, saved: SavedTorrent, sessions: SessionStore
         with suppress(ValueError, InputRefused):  # of a kind, or with headers, that this version does not have
             source = Source(webseed.url, Kind(webseed.kind), trusted=True, headers=webseed.headers)
             torrent.swarm.webseeds.sources[source.url] = source
+    if saved.trackers is not None:
+        trackers = torrent.swarm.trackers
+        trackers.chosen, trackers.trusted = saved.trackers.tiers, saved.trackers.trusted
+        torrent.metainfo = replace(torrent.metainfo, trackers=trackers.chosen)
     if not torrent.pieces.learned:
         torrent.worth.when_known = any(saved.priorities)
     elif body.startswith(b"magnet:"):
@@ -185,6 +196,7 @@ def register(engine: Engine, torrent: TorrentState, claim: Claim | None) -> None
     if isinstance(torrent.stage, Learning):
         engine.due.lively.add(torrent)
         announcing.begin(engine, torrent)
+        sources.begin(engine, torrent)
         engine.turn.outbox("dial", engine, engine.network.look_for_peers)
     else:
         open_storage(engine, torrent)

@@ -87,6 +87,10 @@ class Agenda(Generic[T]):
         """Where somebody waits: who was served longest ago comes first."""
         return list(self._queues)
 
+    def peek(self, place: str) -> T | None:
+        """The first one who waits there, and goes on waiting."""
+        return next(iter(self._queues.get(place, ())), None)
+
     def first(self, place: str) -> T | None:
         """Take the first one who waits there; the place is then the last to be served."""
         queue = self._queues.pop(place, None)

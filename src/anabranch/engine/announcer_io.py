@@ -11,22 +11,22 @@ import logging
 import ssl
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 
-from anabranch.net import HttpClient
-from anabranch.tracker import FaultKind, TrackerFault, UdpTrackers, announce
+from anabranch.tracker import FaultKind, Offer, TrackerClient, TrackerFault
 
-from . import announcing
+from . import announcing, scraping
 from .agenda import Agenda
-from .announcing import Announce, Farewell
 from .engine import Engine
-from .names_io import resolve_for
+from .fleet import AT_ONCE, PER_HOST, host_of, shown
+from .names_io import FamilyNames
+from .scraping import Scrape
+from .trackers import Announce, Farewell
 
 log = logging.getLogger(__name__)
 
 _LAST_PATIENCE = 5.0  # seconds for a tracker to hear that we leave
-_LAST_PER_URL = 8  # of announcing.AT_ONCE
 _LAST_QUEUED = 60.0  # seconds after which nobody has to be told any more
+_SCRAPED_AT_ONCE = 8  # trackers
 _GRACE = 1.0  # seconds that the client, when it ends, waits for trackers that may just be hearing of us
 
 
@@ -37,24 +37,32 @@ class Announcer:
         engine: The engine.
         bind: Our own addresses to speak from; empty for any.
         tls: How HTTPS trackers are verified; None for the system's certificates.
+        names: Who knows names.
     """
 
-    def __init__(self, engine: Engine, bind: Sequence[str], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, engine: Engine, bind: Sequence[str], tls: ssl.SSLContext | None, names: FamilyNames) -> None:
         config = engine.config
         self._engine = engine
-        self._bind = bind
-        self._http = HttpClient(
-            config.identity.user_agent, bind=bind, proxy=config.proxy, tls=tls, mitigate=config.ssrf_mitigation
+        self._client = TrackerClient(
+            config.identity.user_agent,
+            bind=bind,
+            proxy=config.proxy,
+            tls=tls,
+            resolve=names.resolve,
+            mitigate=config.ssrf_mitigation,
+            heard=self._offered,
+            websockets=not config.disable_webtorrent,
         )
-        self._udp = UdpTrackers(bind)
         self._group: asyncio.TaskGroup | None = None  # while run() runs
         self._end = asyncio.Event()
         self._port = 0
         self._asking: dict[asyncio.Task[None], Announce] = {}
         self._telling: dict[asyncio.Task[None], Announce] = {}  # the last ones
-        self._waiting: Agenda[Announce] = Agenda()  # of the last ones, by URL
+        self._waiting: Agenda[Announce] = Agenda()  # of the last ones, by host: each torrent may have a URL of its own
         self._leaving: Counter[Farewell] = Counter()  # what the last ones are about
         self._when_told: list[Callable[[], None]] = []
+        self._scraping: set[asyncio.Task[None]] = set()
+        self._tells_soon = False
 
     async def run(self) -> None:
         """Own the tasks, until close()."""
@@ -63,11 +71,10 @@ class Announcer:
                 self._group = group
                 await self._end.wait()
                 self._group = None
-                for task in (*self._asking, *self._telling):
+                for task in (*self._asking, *self._telling, *self._scraping):
                     task.cancel()
         finally:
-            self._udp.close()
-            await self._http.close()
+            await self._client.close()
 
     def close(self) -> None:
         """Give up what is under way; run() ends."""
@@ -93,8 +100,50 @@ class Announcer:
             if one.tracker is last.tracker:
                 task.cancel()
         self._leaving[last.key] += 1
-        self._waiting.queue(last, last.tracker.url)
-        self._tell_on()
+        self._waiting.queue(last, host_of(last.tracker.url))
+        if not self._tells_soon:  # thousands may leave at once
+            self._tells_soon = True
+            asyncio.get_running_loop().call_soon(self._tell_on)
+
+    def scrape(self, scrapes: list[Scrape], done: Callable[[], None]) -> None:
+        """Ask for numbers, a tracker one question at a time; *done* when all have answered, or will not."""
+        if self._group is None:
+            done()
+            return
+        by_url: dict[str, list[Scrape]] = {}
+        for one in scrapes:
+            by_url.setdefault(one.url, []).append(one)
+        task = self._group.create_task(self._scrape_all(list(by_url.values())))
+        self._scraping.add(task)
+        task.add_done_callback(self._scraping.discard)
+        task.add_done_callback(lambda _: done())
+
+    async def _scrape_all(self, lists: list[list[Scrape]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            room = asyncio.Semaphore(_SCRAPED_AT_ONCE)
+            for scrapes in lists:
+                await room.acquire()
+                group.create_task(self._scrape(scrapes)).add_done_callback(lambda _: room.release())
+
+    async def _scrape(self, scrapes: list[Scrape]) -> None:
+        """All questions to one tracker. Who does not answer the first is not asked the others."""
+        run, fault = self._engine.network.run, None
+        for one in scrapes:
+            if fault is None:
+                try:
+                    numbers = await self._client.scrape(one.url, list(one.asked), trusted=one.trusted)
+                    run(scraping.told, self._engine, one, numbers)
+                    continue
+                except TrackerFault as unable:
+                    fault = unable
+                except Exception:  # bulkhead: our own mistake ends the questions to one tracker
+                    log.exception("scrape failed tracker=%s", shown(one.url))
+                    fault = TrackerFault(FaultKind.INTERNAL, "internal error")
+            run(scraping.failed, self._engine, one, fault)
+
+    def _offered(self, offer: Offer) -> None:
+        """A WebSocket tracker told of a WebRTC peer."""
+        self._engine.network.run(announcing.offered, self._engine, offer)
 
     def when_told(self, act: Callable[[], None]) -> None:
         """The client ends: call *act* when every tracker knows it that has to, maybe at once."""
@@ -104,17 +153,18 @@ class Announcer:
 
     def _tell_on(self) -> None:
         """Begin with as many of the last ones as may be under way."""
+        self._tells_soon = False
         engine = self._engine
-        under_way = Counter(one.tracker.url for one in self._telling.values())
-        for url in self._waiting.places():
-            while under_way[url] < _LAST_PER_URL and len(self._telling) < announcing.AT_ONCE:
-                last = self._waiting.first(url)
+        under_way = Counter(host_of(one.tracker.url) for one in self._telling.values())
+        for host in self._waiting.places():
+            while under_way[host] < PER_HOST and len(self._telling) < AT_ONCE:
+                last = self._waiting.first(host)
                 if last is None:
                     break
                 if self._group is None or engine.clock() > last.due + _LAST_QUEUED:
                     self._forget(last)
                     continue
-                under_way[url] += 1
+                under_way[host] += 1
                 task = self._group.create_task(self._ask(last))
                 self._telling[task] = last
                 task.add_done_callback(self._told)
@@ -123,28 +173,21 @@ class Announcer:
         try:
             await self._announce(one)
         except Exception:  # bulkhead: our own mistake ends one announce; the torrent asks again
-            log.exception("announce failed tracker=%s", announcing.shown(one.tracker.url))
-            fault = TrackerFault(FaultKind.REPLY, "internal error")
+            log.exception("announce failed tracker=%s", shown(one.tracker.url))
+            fault = TrackerFault(FaultKind.INTERNAL, "internal error")
             self._engine.network.post(announcing.failed, self._engine, one, fault)
 
     async def _announce(self, one: Announce) -> None:
         engine, url = self._engine, one.tracker.url
         try:
             async with asyncio.timeout(_LAST_PATIENCE if one.last else None):
-                reply = await announce(
-                    url,
-                    one.request,
-                    http=self._http,
-                    udp=self._udp,
-                    bind=self._bind,
-                    resolve=partial(resolve_for, engine.config),
-                )
+                answer = await self._client.announce(url, one.request, trusted=one.trusted)
         except TrackerFault as fault:
             engine.network.run(announcing.failed, engine, one, fault)
         except TimeoutError:
-            log.debug("tracker does not listen tracker=%s", announcing.shown(url))
+            log.debug("tracker does not listen tracker=%s", shown(url))
         else:
-            engine.network.run(announcing.told, engine, one, reply)
+            engine.network.run(announcing.told, engine, one, answer)
 
     def _asked(self, task: asyncio.Task[None]) -> None:
         del self._asking[task]

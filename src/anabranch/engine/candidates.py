@@ -146,6 +146,11 @@ class Candidates:
         """How many are known and not engaged. Looks at all of them."""
         return sum(not one.engaged for one in self._known.values())
 
+    @property
+    def ready(self) -> int:
+        """About how many could be dialed at once: those whose pause lasts do not count. Costs nothing."""
+        return len(self._fresh) + len(self._ready)
+
     def due(self, now: float, seeds_too: bool) -> bool:
         """Whether next() might find one: costs nothing where there is none."""
         if self._fresh or self._ready or (seeds_too and self._seeds):

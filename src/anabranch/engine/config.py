@@ -6,13 +6,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anabranch.model import InputRefused
-from anabranch.net import Identity, Url, parse_url
+from anabranch.net import DELUGE, Identity, Url, identity_named, parse_url
 from anabranch.storage import ClientStorage
 
 from .encryption import Encryption
 
 STORAGES = ("file", "mmap", "sqlite", "cache", "memory")  # the kinds that have a name
 LIMITED = ("sqlite", "cache")  # those that can be told how much they may keep
+
+
+class _Named:
+    """The field `identity`: given as a profile or by its name, read as a profile."""
+
+    def __get__(self, config: object | None, owner: type) -> Identity:
+        return DELUGE if config is None else config.__dict__["identity"]
+
+    def __set__(self, config: object, given: Identity | str) -> None:
+        config.__dict__["identity"] = identity_named(given) if isinstance(given, str) else given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +61,11 @@ class Config:
         drop_mutually_complete_peers: Leave peers that have everything once we have, too.
         torrent_peers_high_water: Candidates that a torrent keeps.
         disable_trackers: Announce to nobody.
+        disable_webtorrent: Ask no WebSocket trackers (ws, wss), which tell of WebRTC peers.
+        announce_to_all: Announce to every tracker of every tier, as the Go engine does; otherwise to one at a time, the
+            next one where that fails (BEP 12).
         disable_webseeds: Ask no web seed for content.
+        disable_metadata_sources: Do not fetch .torrent files from where magnet links say that they may be had.
         http_proxy: `http://[USER:PASSWORD@]HOST:PORT` through which web seeds, HTTP trackers and the URLs of .torrent
             files are asked; it looks up their names. None for none: what the environment says is not heard.
         ca_file: Certificates in PEM that those servers are verified by, beside the system's; read by Client().
@@ -62,13 +76,13 @@ class Config:
         always_want_connections: Dial although a torrent has no use for peers.
         debug: Count what happens inside (`Client.metrics()`), and check the request order by samples.
         encryption: "off", "allow" (dial in clear first), "prefer" (obfuscated first) or "require" (RC4 or nothing).
-        identity: Who we say we are.
+        identity: Who we say we are: an Identity, or "deluge", "anabranch", "anonymous".
         peer_id: All 20 bytes of the peer id; b"" for the identity's prefix and random ones.
 
     Raises:
-        InputRefused: a peer id of another length, no such encryption or storage, no capacity, one where there can be
-            none, a place for what is incomplete where nothing is stored in files, one address where several are due, or
-            no proxy's URL.
+        InputRefused: a peer id of another length, no such identity, encryption or storage, no capacity, one where there
+            can be none, a place for what is incomplete where nothing is stored in files, one address where several are
+            due, or no proxy's URL.
     """
 
     data_dir: str | Path = "."
@@ -101,14 +115,17 @@ class Config:
     drop_mutually_complete_peers: bool = True
     torrent_peers_high_water: int = 500
     disable_trackers: bool = False
+    disable_webtorrent: bool = False
+    announce_to_all: bool = False
     disable_webseeds: bool = False
+    disable_metadata_sources: bool = False
     http_proxy: str | None = field(default=None, repr=False)
     ca_file: str | Path | None = None
     ssrf_mitigation: bool = True
     always_want_connections: bool = False
     debug: bool = False
     encryption: str = Encryption.PREFER
-    identity: Identity = field(default_factory=Identity)
+    identity: _Named = _Named()
     peer_id: bytes = b""
 
     def __post_init__(self) -> None:

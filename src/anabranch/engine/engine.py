@@ -20,6 +20,7 @@ from .config import Config
 from .directory import Directory
 from .events import Event
 from .fetches import Fetch, Web
+from .fleet import Fleet
 from .handlers import Extensions
 from .hashing import READ_BURST, READ_RATE
 from .metrics import Metrics
@@ -29,7 +30,9 @@ from .state import Peer, Sums, TorrentState
 from .turn_io import Turn
 
 if TYPE_CHECKING:
-    from .announcing import Announce, Tiers
+    from .scraping import Scrape
+    from .sources import MetadataSource
+    from .trackers import Announce, Line
 
 T = TypeVar("T")
 
@@ -83,6 +86,9 @@ class Network(Protocol):
 
     def announce(self, last: Announce) -> None:
         """Tell a tracker that a torrent leaves. Any thread may call."""
+
+    def scrape(self, scrapes: list[Scrape], done: Callable[[], None]) -> None:
+        """Ask trackers for numbers, then call *done*. Any thread may call."""
 
 
 class Publisher(Protocol):
@@ -166,8 +172,10 @@ class Due:
     unsaved: dict[TorrentState, None] = field(default_factory=dict)  # added, and not remembered yet
     closing: set[TorrentState] = field(default_factory=set)
     leaving: Directory = field(default_factory=Directory)  # the same, by name
-    announces: Agenda[Tiers] = field(default_factory=Agenda)
+    announces: Agenda[Line] = field(default_factory=Agenda)
+    fleet: Fleet = field(default_factory=Fleet)
     web: Web = field(default_factory=Web)
+    sources: Agenda[MetadataSource] = field(default_factory=Agenda)  # of metadata, as magnet links name them
 
 
 @dataclass(slots=True, eq=False)

@@ -21,7 +21,7 @@ class TorrentAdded(Event):
 
 @dataclass(frozen=True, slots=True)
 class GotInfo(Event):
-    """The info dictionary came from peers: files and pieces are known."""
+    """The info dictionary came, from peers or from a source that the link names: files and pieces are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,20 +145,29 @@ class TrackerReplied(Event):
         tracker: Which one.
         peers: How many addresses it gave.
         seeders, leechers: What it says of the swarm; None where it does not say.
+        warning: What it has to say to people; mostly "".
     """
 
     tracker: str
     peers: int
     seeders: int | None
     leechers: int | None
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerFailed(Event):
-    """A tracker could not be asked, or refused; *reason* says why. It is asked again later, another one at once."""
+    """A tracker could not be asked, or refused. It is asked again later, another one at once.
+
+    Args:
+        tracker: Its scheme and host.
+        reason: Why, in words.
+        error_type: The category (docs/trackers.md), for programs.
+    """
 
     tracker: str
     reason: str
+    error_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +184,18 @@ class WebSeedFailed(Event):
     webseed: str
     reason: str
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataSourceFailed(Event):
+    """A URL that a magnet link names for the .torrent file did not give it. Peers, and other URLs, are asked as well.
+
+    Args:
+        source: Its scheme and host: the rest of a URL may be secret.
+        reason: What was wrong.
+        seconds: When it is asked again; infinity for never in this run.
+    """
+
+    source: str
+    reason: str
+    seconds: float

@@ -236,6 +236,8 @@ def _begin(engine: Engine, torrent: TorrentState, found: Learned, selected: Sele
     torrent.disk.dirty = True
     # Last: users read it without the turn, and what belongs to it must be there. It may have got trackers meanwhile.
     torrent.metainfo = announcing.with_trackers(found.metainfo, torrent.metainfo.trackers)
+    if torrent.swarm.trackers.chosen is not None:
+        torrent.metainfo = replace(torrent.metainfo, trackers=torrent.swarm.trackers.chosen)
     engine.directory.add(torrent)
     if wanted:
         select(torrent, selected)

@@ -140,6 +140,10 @@ WEBSEED_BYTES = Counter("webseed_bytes_received_total", "Bytes of content from w
 WEBSEED_WASTED = Counter("webseed_bytes_wasted_total", "Those of them that we had already, or left out.")
 WEBSEED_CONVICTED = Counter("webseed_convictions_total", "Times a web seed was suspended for what it gave.", "reason")
 
+# Trackers.
+ANNOUNCED = Counter("tracker_announces_total", "Announces that came to their end.", "result")
+SCRAPED = Counter("tracker_scrapes_total", "Scrapes that came to their end.", "result")
+
 CATALOGUE: tuple[Counter, ...] = tuple(made for made in list(globals().values()) if isinstance(made, Counter))
 
 

@@ -21,15 +21,18 @@ from anabranch.net import dial
 
 from . import asking, closing, dialing, membership, planning, saving, ticking
 from .announcer_io import Announcer
-from .announcing import Announce
 from .dialing import Dial
 from .engine import Engine
 from .entrance_io import Entrance
 from .fetches import Fetch
 from .handshaking import Handshaking, Secret
 from .link_io import PLAIN_SIZE, SocketLink
+from .names_io import FamilyNames
 from .ourselves import Ourselves
+from .scraping import Scrape
+from .sources_io import SourceReader
 from .state import TorrentState
+from .trackers import Announce
 from .webseeds_io import WebSeedReader
 
 log = logging.getLogger(__name__)
@@ -91,8 +94,10 @@ class NetworkThread:
     def start(self, engine: Engine) -> None:
         """Begin to serve."""
         self.engine = engine
-        self._announcer = Announcer(engine, self._bind, self._tls)
-        self._webseeds = WebSeedReader(engine, self._bind, self._tls)
+        names = FamilyNames(engine.config)
+        self._announcer = Announcer(engine, self._bind, self._tls, names)
+        self._webseeds = WebSeedReader(engine, self._bind, self._tls, names)
+        self._sources = SourceReader(engine, self._tls, names)
         engine.turn.slices_run_by(self.answer)
         ready = threading.Event()
         self.loop.call_soon(ready.set)
@@ -136,6 +141,10 @@ class NetworkThread:
     def announce(self, last: Announce) -> None:
         """See Network."""
         self.call(self._announcer.tell, last)
+
+    def scrape(self, scrapes: list[Scrape], done: Callable[[], None]) -> None:
+        """See Network."""
+        self.call(self._announcer.scrape, scrapes, done)
 
     def plan(self) -> None:
         """See Network."""
@@ -231,15 +240,16 @@ class NetworkThread:
         self.engine.turn.network_thread_is(self._ident)
         self._entrance.open(self, self._greet)
         self.loop.call_later(TICK, self._tick)
-        tasks = [asyncio.run_coroutine_threadsafe(one.run(), self.loop) for one in (self._announcer, self._webseeds)]
+        askers = self._announcer, self._webseeds, self._sources
+        tasks = [asyncio.run_coroutine_threadsafe(one.run(), self.loop) for one in askers]
         try:
             self.loop.run_forever()
         finally:
             for link in list(self._links):
                 link.close("the client was closed")
             self._entrance.close()
-            self._announcer.close()
-            self._webseeds.close()
+            for one in askers:
+                one.close()
             for task in tasks:
                 self.loop.run_until_complete(asyncio.wrap_future(task, loop=self.loop))
             self.loop.close()
@@ -270,6 +280,7 @@ class NetworkThread:
         for one in dials:
             self._dial_one(one)
         self._announcer.look(self.port or 0)
+        self._sources.look()
 
     def _dial_one(self, one: Dial) -> None:
         engine, address = self.engine, one.candidate.address

@@ -13,7 +13,7 @@ from bitarray import bitarray
 
 from anabranch.bencode import BencodeError, Value, decode, encode
 from anabranch.model import InputRefused, Priority, bitfield_from
-from anabranch.storage import SavedTorrent, SavedWebSeed, SessionKey
+from anabranch.storage import SavedTorrent, SavedTrackers, SavedWebSeed, SessionKey
 
 from . import resting
 from .adding import prefer
@@ -47,7 +47,14 @@ def picture(torrent: TorrentState, *, stopped: bool) -> SavedTorrent:
             for source in torrent.swarm.webseeds.sources.values()
             if source.trusted
         ),
+        trackers=_trackers(torrent),
     )
+
+
+def _trackers(torrent: TorrentState) -> SavedTrackers | None:
+    """The announce list, if the user changed it."""
+    chosen, trusted = torrent.swarm.trackers.chosen, torrent.swarm.trackers.trusted
+    return SavedTrackers(chosen, frozenset(trusted)) if chosen is not None else None
 
 
 def _priorities(torrent: TorrentState) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from .engine import Engine, Runner
 from .state import Snapshot, TorrentState
 from .stats import TorrentStats, stats_of
+from .tracker_status import TrackerStatus, tracker_statuses
 from .webseed_status import WebSeedStatus
 from .webseeding import statuses
 
@@ -33,6 +34,12 @@ def webseeds_of(runner: Runner, torrent: TorrentState) -> list[WebSeedStatus]:
     """The torrent's web seeds, on the same terms."""
     told: list[WebSeedStatus] = _latest(runner, torrent.swarm.webseeds.snapshot, statuses, torrent)
     return list(told)  # what they do with it is nothing to the next who asks
+
+
+def trackers_of(runner: Runner, torrent: TorrentState) -> list[TrackerStatus]:
+    """The torrent's trackers, on the same terms."""
+    told: list[TrackerStatus] = _latest(runner, torrent.swarm.trackers.snapshot, tracker_statuses, torrent)
+    return list(told)
 
 
 def _latest(

@@ -6,10 +6,14 @@ What exists only in a stage is a field of that stage.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from anabranch.model import TorrentError
 from anabranch.wire import MetadataFetch
+
+if TYPE_CHECKING:
+    from .sources import MetadataSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +24,13 @@ class Learning:
         fetch: The info dictionary on its way; None once it is here and piece hashes are missing.
         select: Files that the magnet link selects (BEP 53), as inclusive ranges; None for all.
         reading: The info dictionary has come and a worker reads it.
+        sources: Where the link says that the .torrent file may be had, by URL.
     """
 
     fetch: MetadataFetch | None
     select: tuple[tuple[int, int], ...] | None = None
     reading: bool = False
+    sources: dict[str, MetadataSource] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

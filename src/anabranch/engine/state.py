@@ -6,7 +6,7 @@ All of it belongs to whoever holds the turn; what concerns one connection is tou
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from weakref import ref
@@ -34,11 +34,13 @@ from .signals_io import Signal
 from .stage import Closing, Dropped, Opening, Stage
 
 if TYPE_CHECKING:
+    from anabranch.tracker import Offer as WebRtcOffer
     from anabranch.webseed import Source, WebSeed
 
-    from .announcing import Tiers
     from .fetches import Fetch
     from .stats import TorrentStats
+    from .tracker_status import TrackerStatus
+    from .trackers import Tiers
     from .webseed_status import WebSeedStatus
 
 T = TypeVar("T")
@@ -197,6 +199,26 @@ class Snapshot(Generic[T]):
     due: bool = False  # a new one is on its way
 
 
+class Trackers(list["Tiers"]):
+    """The trackers of a torrent that takes part in its swarm, for each of its names.
+
+    Attributes:
+        snapshot: What was told of them last.
+        offers: WebRTC peers that they told of, the latest, for the transport that will take them: some KiB each.
+        chosen: The announce list, if the user changed it.
+        trusted: Those of them that the user named.
+    """
+
+    __slots__ = ("chosen", "offers", "snapshot", "trusted")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.snapshot: Snapshot[list[TrackerStatus]] = Snapshot()
+        self.offers: deque[WebRtcOffer] | None = None
+        self.chosen: tuple[tuple[str, ...], ...] | None = None
+        self.trusted: Set[str] = frozenset()
+
+
 class WebSeeds(dict[str, "WebSeed"]):
     """The web seeds of a torrent that is open, by URL.
 
@@ -230,7 +252,7 @@ class Swarm:
     optimistic_until: float = 0.0
     rechoke_at: float = 0.0
     vacancy: bool = False  # a slot became free since the slots were given
-    trackers: list[Tiers] = field(default_factory=list)  # one for each of the torrent's names
+    trackers: Trackers = field(default_factory=Trackers)
     takers: dict[str, Taker] = field(default_factory=dict)  # what addresses took, the latest that left last
     offers: Offers | None = None  # what is shown to whom while super-seeding
     suggestions: Suggestions | None = None  # what is suggested to whom; None until anybody is

@@ -8,6 +8,7 @@ from __future__ import annotations
 from anabranch.model import BLOCK_SIZE
 
 from . import (
+    announcing,
     consistency,
     exchanging,
     hopeless,
@@ -63,6 +64,7 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
     keeping.look(engine, torrent, now)
     resting_pieces = hopeless.look(engine, torrent, now)
     orders.look(engine, torrent)
+    announcing.look(engine, torrent)
     resyncing.forget_begun(engine, torrent)
     if swarm.webseeds and torrent.pieces.missing_wanted and torrent not in engine.due.web.torrents:
         plan_soon(engine, torrent, "missing")

@@ -91,6 +91,7 @@ def allow_download(engine: Engine, torrent: TorrentState, allowed: bool) -> None
     """Allow or forbid asking for data."""
     torrent.policy.download = allowed
     torrent.disk.dirty = True
+    engine.due.lively.add(torrent)
 
     def apply() -> None:
         for peer in torrent.swarm.peers.values():
@@ -207,6 +208,7 @@ def _wake(engine: Engine, torrent: TorrentState) -> None:
 def set_max_connections(engine: Engine, torrent: TorrentState, most: int) -> None:
     """Change how many connections the torrent may have; those of the least use end where there are too many."""
     torrent.policy.most_connections = max(index(most), 0)
+    engine.due.lively.add(torrent)
 
     def apply() -> None:
         peers = worst_first(torrent.swarm.peers.values(), engine.clock(), engine.network.ourselves)

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Sequence
-from functools import partial
 from math import isinf
 
 from anabranch.model import TorrentError
@@ -22,7 +21,7 @@ from . import claiming, fetching
 from .engine import Engine
 from .fetches import Fetch
 from .metrics import WEBSEED_ANSWERS
-from .names_io import resolve_for
+from .names_io import FamilyNames
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +35,12 @@ class WebSeedReader:
         engine: The engine.
         bind: Our own addresses to speak from; empty for any.
         tls: How HTTPS servers are verified; None for the system's certificates.
+        names: Who knows names.
     """
 
-    def __init__(self, engine: Engine, bind: Sequence[str], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, engine: Engine, bind: Sequence[str], tls: ssl.SSLContext | None, names: FamilyNames) -> None:
         self._engine = engine
+        self._names = names
         self._bind = bind
         self._tls = tls
         self._client: RangeClient | None = None  # made when it is needed first: most clients know no web seeds
@@ -129,7 +130,8 @@ class WebSeedReader:
                 bind=self._bind,
                 proxy=config.proxy,
                 tls=self._tls,
-                resolve=partial(resolve_for, config),
+                resolve=self._names.resolve,
+                forget=self._names.forget,
                 mitigate=config.ssrf_mitigation,
             )
         return self._client

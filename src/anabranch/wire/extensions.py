@@ -94,7 +94,7 @@ class OurExtensions:
 
     Args:
         names: The extensions we take messages of, with a number from 1 to 255 each; lt_donthave is added.
-        version: The name and version of our program.
+        version: The name and version of our program; "" to say none.
         reqq: How many requests we queue.
         port: Where we listen; None where we do not.
         yourip: The peer's address as we see it, packed: 4 or 16 bytes.
@@ -130,10 +130,10 @@ class OurExtensions:
         """The handshake's dictionary, bencoded."""
         said: dict[bytes, Value] = {
             b"m": {name.encode(): number for name, number in (dict.fromkeys(self.gone, 0) | self.ids()).items()},
-            b"v": self.version.encode(),
             b"reqq": self.reqq,
         }
         optional: dict[bytes, Value | None] = {
+            b"v": self.version.encode() or None,
             b"p": self.port,
             b"yourip": self.yourip or None,
             b"upload_only": None if self.upload_only is None else int(self.upload_only),
