@@ -11,6 +11,7 @@ import pytest
 
 from anabranch.bencode import encode
 from anabranch.cli.asking import LEFT_UNKNOWN, known_by
+from anabranch.tracker import ErrorType, remedy_for
 from programs import run
 from small_servers import HttpServer, UdpServer, http_reply
 from trees import make_file
@@ -87,20 +88,36 @@ def test_a_torrent_that_the_tracker_does_not_know_is_said_to_be_so(tmp_path: Pat
 
 
 @pytest.mark.parametrize("command", ["announce", "scrape"])
-def test_a_failure_is_one_line_without_the_passkey(tmp_path: Path, command: str) -> None:
-    """Also with all logs on."""
+def test_a_failure_is_told_without_the_passkey(tmp_path: Path, command: str) -> None:
+    """In the tracker's words, and below that its category and what to do. No passkey with all logs on either."""
     refusal = encode({"failure reason": f"{SECRET}\nis\x1b banned"})
     with HttpServer(lambda _: http_reply(refusal)) as tracker:
         url = f"{tracker.url}/{SECRET}/announce"
         done = run(tmp_path, command, url, HASH.hex())
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == f"anabranch: {tracker.url}: *** is\ufffd banned\n"
+        said, remedy = done.stderr.splitlines()
+        assert said == f"anabranch: {tracker.url}: *** is\ufffd banned"
+        assert remedy.startswith("anabranch: authentication_failed: ")
+        assert "account" in remedy
         assert SECRET not in run(tmp_path, command, url, HASH.hex(), "-vv").stderr
     gone = run(tmp_path, command, url, HASH.hex())
-    assert (gone.returncode, gone.stderr) == (1, f"anabranch: {tracker.url}: Connection refused\n")
-    unknown = run(tmp_path, command, f"wss://tracker.example/{SECRET}", HASH.hex())
-    assert (unknown.returncode, unknown.stderr.count("\n")) == (1, 1)
-    assert "'wss' are not supported" in unknown.stderr
+    said, remedy = gone.stderr.splitlines()
+    assert (gone.returncode, said) == (1, f"anabranch: {tracker.url}: Connection refused")
+    assert remedy == f"anabranch: network_error: {remedy_for(ErrorType.NETWORK_ERROR)}"
+    unknown = run(tmp_path, command, f"ftp://tracker.example/{SECRET}", HASH.hex())
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (1, 2)
+    assert "'ftp' are not supported" in unknown.stderr
+    assert SECRET not in unknown.stderr
+
+
+@pytest.mark.parametrize("command", ["announce", "scrape"])
+def test_websocket_trackers_are_asked(tmp_path: Path, command: str) -> None:
+    """A server that knows nothing of WebSockets is said to be just that: it was asked for one."""
+    with HttpServer(lambda _: http_reply(b"no", status="400 Bad Request")) as tracker:
+        done = run(tmp_path, command, f"ws{tracker.url.removeprefix('http')}/{SECRET}", HASH.hex())
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 2)
+    assert re.search(r"(?mi)^upgrade: websocket", tracker.heads[0])
+    assert SECRET not in done.stderr
 
 
 @pytest.mark.parametrize(

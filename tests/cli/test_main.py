@@ -17,11 +17,11 @@ def test_version_and_help(tmp_path: Path) -> None:
     assert run(tmp_path, "--version").stdout == f"anabranch {VERSION}\n"
     told = run(tmp_path, "--help")
     assert told.returncode == 0
-    for word in ("download", "seed", "create", "show", "magnet", "verify", "demo", "Examples:"):
+    for word in ("download", "seed", "create", "show", "magnet", "verify", "trackers", "demo", "Examples:"):
         assert word in told.stdout
 
 
-@pytest.mark.parametrize("name", ["download", "seed", "create", "show", "magnet", "verify", "demo"])
+@pytest.mark.parametrize("name", ["download", "seed", "create", "show", "magnet", "verify", "trackers", "demo"])
 def test_every_command_explains_itself(tmp_path: Path, name: str) -> None:
     """Also with -h."""
     told = run(tmp_path, name, "-h")

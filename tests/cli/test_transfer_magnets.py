@@ -132,7 +132,7 @@ def test_a_torrent_file_is_fetched_by_its_url(tmp_path: Path, swarm: Swarm) -> N
     assert done.returncode == 0, done.stderr
     assert swarm.is_copied(tmp_path / "got")
     assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
-    assert refused.stderr.startswith(f"anabranch: {server.url}/index.html: ")
+    assert refused.stderr.startswith(f"anabranch: {server.url}: ")
 
 
 def test_a_link_may_select_files_and_the_next_run_more(tmp_path: Path, swarm: Swarm) -> None:
@@ -256,7 +256,7 @@ def test_a_tracker_that_fails_is_told_once_and_without_its_passkey(tmp_path: Pat
         assert "PASSKEY" not in out + err
         with running(tmp_path, "download", *links, "-d", "got", *NOT_HERE) as program:
             assert program.child.stderr is not None
-            assert program.child.stderr.readline() == f"tracker {tracker.url}: go away nowx\n"
+            assert program.child.stderr.readline() == f"tracker {tracker.url}: go away nowx (tracker_failure)\n"
             program.child.send_signal(signal.SIGINT)
             out, err = program.child.communicate(timeout=10)
         assert out == ""

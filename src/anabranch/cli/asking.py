@@ -14,15 +14,19 @@ from typing import TypeVar
 import click
 
 from anabranch.metainfo import Magnet, load
-from anabranch.model import InfoHash, InfoHashV2
-from anabranch.net import RANDOM_BYTES, HttpClient, Identity
-from anabranch.tracker import AnnounceReply, AnnounceRequest, Event, ScrapeReply, UdpTrackers, announce, scrape
+from anabranch.model import InfoHash, InfoHashV2, TorrentError
+from anabranch.net import RANDOM_BYTES, identity_named
+from anabranch.tracker import AnnounceReply, AnnounceRequest, Event, ScrapeReply, TrackerClient, TrackerFault
 
 from . import words
 from .main import FAILED
 
 LEFT_UNKNOWN = 16 * 1024  # bytes; what libtorrent 2.1.1 says of a torrent whose length it does not know yet
 _T = TypeVar("_T")
+
+
+class AskingFailed(TorrentError):
+    """The tracker did not give what was asked for: why, and in a second line the category, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +40,16 @@ class Asking:
     numwant: int
     left: int | None
     bind: tuple[str, ...]
+    identity: str
     json: bool
 
 
 def ask_for_peers(asking: Asking) -> int:
-    """Announce and print the reply. Answers the exit code; raises TrackerFault and what the torrent's name deserves."""
+    """Announce and print the reply. Answers the exit code; raises AskingFailed and what the torrent's name deserves."""
     info_hash, length = known_by(asking.torrent)
     request = AnnounceRequest(
         info_hash=info_hash,
-        peer_id=Identity().peer_id(os.urandom(RANDOM_BYTES)),
+        peer_id=identity_named(asking.identity).peer_id(os.urandom(RANDOM_BYTES)),
         port=asking.port,
         left=length if asking.left is None else asking.left,
         event=Event[asking.event.upper()],
@@ -52,22 +57,22 @@ def ask_for_peers(asking: Asking) -> int:
         key=int.from_bytes(os.urandom(4), "big"),
     )
 
-    async def ask(http: HttpClient, udp: UdpTrackers) -> AnnounceReply:
-        return await announce(asking.tracker, request, http=http, udp=udp, bind=asking.bind, trusted=True)
+    async def ask(client: TrackerClient) -> AnnounceReply:
+        return (await client.announce(asking.tracker, request, trusted=True)).reply
 
-    reply = _run(ask, asking.bind)
+    reply = _run(ask, asking.bind, asking.identity)
     print(json.dumps(announce_facts(reply)) if asking.json else "\n".join(announce_lines(reply)))
     return 0
 
 
-def ask_for_numbers(tracker: str, torrents: Sequence[str], bind: tuple[str, ...], as_json: bool) -> int:
+def ask_for_numbers(tracker: str, torrents: Sequence[str], bind: tuple[str, ...], identity: str, as_json: bool) -> int:
     """Scrape and print the reply. Answers the exit code: FAILED where the tracker knows none of them."""
     info_hashes = [known_by(torrent)[0] for torrent in torrents]
 
-    async def ask(http: HttpClient, udp: UdpTrackers) -> dict[bytes, ScrapeReply]:
-        return await scrape(tracker, info_hashes, http=http, udp=udp, bind=bind, trusted=True)
+    async def ask(client: TrackerClient) -> dict[bytes, ScrapeReply]:
+        return await client.scrape(tracker, info_hashes, trusted=True)
 
-    replies = _run(ask, bind)
+    replies = _run(ask, bind, identity)
     for info_hash in dict.fromkeys(info_hashes):
         numbers = replies.get(info_hash)
         print(json.dumps(scrape_facts(info_hash, numbers)) if as_json else scrape_line(info_hash, numbers))
@@ -153,13 +158,15 @@ def _count(count: int | None) -> str:
     return "not told" if count is None else str(count)
 
 
-def _run(ask: Callable[[HttpClient, UdpTrackers], Awaitable[_T]], bind: tuple[str, ...]) -> _T:
+def _run(ask: Callable[[TrackerClient], Awaitable[_T]], bind: tuple[str, ...], identity: str) -> _T:
     async def work() -> _T:
-        http, udp = HttpClient(Identity().user_agent, bind=bind), UdpTrackers(bind)
+        client = TrackerClient(identity_named(identity).user_agent, bind=bind)
         try:
-            return await ask(http, udp)
+            return await ask(client)
         finally:
-            udp.close()
-            await http.close()
+            await client.close()
 
-    return asyncio.run(work())
+    try:
+        return asyncio.run(work())
+    except TrackerFault as fault:
+        raise AskingFailed(f"{fault}\n{fault.error_type}: {fault.remedy}") from fault

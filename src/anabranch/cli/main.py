@@ -23,7 +23,7 @@ FAILED, MISUSED = 1, 2
 _GROUPS = (
     ("Move data", ("download", "seed")),
     ("Torrent files", ("create", "show", "magnet", "verify")),
-    ("Trackers", ("announce", "scrape")),
+    ("Trackers", ("trackers", "announce", "scrape", "tracker")),
     ("See it work", ("demo",)),
 )
 
@@ -237,6 +237,46 @@ def verify(torrent: str, data_dir: str, storage: str, quiet: bool) -> int:
 @commands.command(
     epilog="""\b
 Examples:
+  anabranch trackers debian.iso.torrent
+  anabranch trackers 'magnet:?xt=urn:btih:...&tr=...' --scrape --json
+  anabranch trackers 0123456789abcdef0123456789abcdef01234567 --tracker udp://tracker.example:6969
+  anabranch trackers debian.iso.torrent --watch --every 60
+"""
+)
+@click.argument("torrent")
+@click.option(
+    "--tracker",
+    metavar="URL",
+    multiple=True,
+    callback=options.url_of("http", "https", "udp", "ws", "wss"),
+    help="A tracker to ask besides those of TORRENT. May be repeated.",
+)
+@click.option("--scrape", is_flag=True, help="Only ask how many peers there are; tell nobody of us.")
+@click.option("--watch", is_flag=True, help="Ask again and again, until Ctrl-C.")
+@click.option(
+    "--every", type=click.IntRange(5, 86400), default=30, metavar="SECONDS", help="From look to look. Default: 30."
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=42069, help="Where to say we listen. Default: 42069.")
+@options.asking_options
+@options.reach_options
+def trackers(**given: Any) -> int:
+    """Ask all trackers of a torrent, and tell what is wrong with each and what to do.
+
+    TORRENT is a .torrent file or the URL of one, a magnet link, or an info hash with --tracker. All are asked at once,
+    within 20 seconds. Each is told that we have started and, when it has answered, that we have stopped: nobody is sent
+    to us in vain. --watch does so as rarely as each tracker wishes, and never twice a minute; in between it scrapes.
+
+    Health is the share of a tracker's addresses (IPv4, IPv6) that answered; in --watch, over the last ten looks. The
+    exit code is 0 when all trackers work, 3 when some do, 1 when none does or there is none, 2 for bad usage.
+    """
+    from .diagnosing import Diagnosing, diagnose
+
+    return diagnose(Diagnosing(**given))
+
+
+@commands.command(
+    epilog="""\b
+Examples:
   anabranch announce udp://tracker.example:6969/announce debian.iso.torrent
   anabranch announce https://tracker.example/announce 0123456789abcdef0123456789abcdef01234567 --json
 """
@@ -268,14 +308,61 @@ def announce(**given: Any) -> int:
 @click.argument("tracker")
 @click.argument("torrents", metavar="HASH...", nargs=-1, required=True)
 @options.asking_options
-def scrape(tracker: str, torrents: tuple[str, ...], bind: tuple[str, ...], json: bool) -> int:
+def scrape(tracker: str, torrents: tuple[str, ...], bind: tuple[str, ...], identity: str, json: bool) -> int:
     """Ask a tracker how many peers torrents have.
 
     HASH is an info hash (hex or base32), a magnet link or a .torrent file. Exit code 1 where the tracker knows none.
     """
     from .asking import ask_for_numbers
 
-    return ask_for_numbers(tracker, torrents, bind, json)
+    return ask_for_numbers(tracker, torrents, bind, identity, json)
+
+
+@commands.command(
+    epilog="""\b
+Examples:
+  anabranch tracker
+  anabranch tracker --bind 192.168.1.5 --port 8000 --interval 5m --only photos.torrent
+  anabranch create photos --tracker http://192.168.1.5:8000/announce
+"""
+)
+@click.option(
+    "--bind",
+    metavar="ADDR",
+    multiple=True,
+    callback=options.addresses,
+    help="Address to listen on. May be repeated. Default: all.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=6969, help="For HTTP and UDP; 0 for any. Default: 6969.")
+@click.option(
+    "--interval",
+    metavar="TIME",
+    callback=options.seconds,
+    default="30m",
+    help="When peers are to announce again: 90s, 30m, 1h. Default: 30m.",
+)
+@click.option("--no-http", is_flag=True, help="By UDP only.")
+@click.option("--no-udp", is_flag=True, help="By HTTP only.")
+@click.option(
+    "--only",
+    metavar="TORRENT",
+    multiple=True,
+    help="Serve no other torrent: a .torrent file, a magnet link or an info hash. May be repeated.",
+)
+@click.option("--json", is_flag=True, help="One JSON object per line on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@options.log_options
+def tracker(**given: Any) -> int:
+    """Be a tracker, until interrupted.
+
+    For a local network, a demonstration, a test: by HTTP and UDP, over IPv4 and IPv6. Any torrent may be announced by
+    anybody who reaches it, unless --only is given. Everything is in memory. -v shows each announce.
+    """
+    if given["no_http"] and given["no_udp"]:
+        raise click.UsageError("a tracker is asked by HTTP or by UDP: one has to stay")
+    from .serving_trackers import Serving, serve
+
+    return serve(Serving(**given))
 
 
 @commands.command()

@@ -19,6 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)([KMG]?)", re.IGNORECASE | re.ASCII)
 _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 STORAGES = ("file", "mmap", "sqlite", "cache", "memory")  # as of Config, which would bring the engine with it
+IDENTITIES = ("deluge", "anabranch", "anonymous")  # as of net, likewise
 _LIMITED, _IN_FILES = ("sqlite", "cache"), ("file", "mmap")
 _SMALLEST_PIECE, _LARGEST_PIECE = 16 * 1024, 256 * 1024 * 1024
 
@@ -31,6 +32,15 @@ def byte_count(ctx: click.Context, param: click.Parameter, value: str | None) ->
     count = int(float(found[1]) * _FACTORS[found[2].upper()]) if found else 0
     if count < 1:
         raise click.BadParameter(f"{value!r} is no number above 0 with an optional K, M or G, like 512K or 1.5M")
+    return count
+
+
+def seconds(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """A time of a second to a day: a whole number with an optional s, m or h."""
+    found = re.fullmatch(r"(\d{1,6})([smh]?)", value, re.IGNORECASE | re.ASCII)
+    count = int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2].lower()] if found else 0
+    if not 1 <= count <= 86400:
+        raise click.BadParameter(f"{value!r} is no time from 1s to 24h, like 90s, 30m or 1h")
     return count
 
 
@@ -71,7 +81,8 @@ def url_of(*schemes: str) -> Callable[[click.Context, click.Parameter, Any], Any
     return look
 
 
-def _addresses(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+def addresses(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """IP addresses, in their shortest spelling."""
     if not values:
         return ()
     from anabranch.model import canonical_host
@@ -101,7 +112,9 @@ class Wishes:
     quiet: bool
     seed: bool
     encryption: str = "prefer"
+    identity: str = "deluge"
     no_trackers: bool = False
+    announce_to_all: bool = False
     select: tuple[str, ...] = ()
     super_seeding: bool = False
     cache_size: int | None = None
@@ -217,11 +230,48 @@ def _off(part: str, what: str) -> Callable[[F], F]:
     return click.option(f"--no-{part}", is_flag=True, expose_value=False, help=f"Without {what} (not there yet).")
 
 
+def identity_option(command: F) -> F:
+    """--identity, of all who speak to others."""
+    return click.option(
+        "--identity",
+        type=click.Choice(IDENTITIES),
+        default=IDENTITIES[0],
+        help="Who we say we are: deluge (default: Deluge 2.1.1, which private trackers know), anabranch, or anonymous.",
+    )(command)
+
+
+def reach_options(command: F) -> F:
+    """Which way HTTP goes, whom it believes, and where it may lead."""
+    options: list[Callable[[F], F]] = [
+        click.option(
+            "--http-proxy",
+            metavar="URL",
+            callback=url_of("http"),
+            help="http://[USER:PASSWORD@]HOST:PORT that web seeds and HTTP trackers are asked through.",
+        ),
+        click.option(
+            "--ca-file",
+            metavar="FILE",
+            type=click.Path(exists=True, dir_okay=False),
+            help="Certificates (PEM) to verify their servers by, beside the system's.",
+        ),
+        click.option(
+            "--allow-local-urls",
+            is_flag=True,
+            help="Ask what torrents and links name in this network, whatever its URL looks like.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def asking_options(command: F) -> F:
     """The options that announce and scrape share."""
+    command = identity_option(command)
     command = click.option("--json", is_flag=True, help="One JSON object per line on stdout.")(log_options(command))
     return click.option(
-        "--bind", metavar="ADDR", multiple=True, callback=_addresses, help="Address to ask from. May be repeated."
+        "--bind", metavar="ADDR", multiple=True, callback=addresses, help="Address to ask from. May be repeated."
     )(command)
 
 
@@ -252,7 +302,7 @@ def network_options(command: F) -> F:
         ),
         click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 for any. Default: 42069."),
         click.option(
-            "--bind", metavar="ADDR", multiple=True, callback=_addresses, help="Address to listen on. May be repeated."
+            "--bind", metavar="ADDR", multiple=True, callback=addresses, help="Address to listen on. May be repeated."
         ),
         storage_option("Where content is kept"),
         click.option(
@@ -287,25 +337,11 @@ def network_options(command: F) -> F:
             help="Refused: there is nothing but TCP.",
         ),
         click.option("--no-trackers", is_flag=True, help="Announce to no tracker."),
+        click.option("--announce-to-all", is_flag=True, help="Announce to every tracker, not to one until it fails."),
         click.option("--no-webseeds", is_flag=True, help="Ask no web seed."),
         _off("portmap", "port mapping"),
-        click.option(
-            "--http-proxy",
-            metavar="URL",
-            callback=url_of("http"),
-            help="http://[USER:PASSWORD@]HOST:PORT that web seeds and HTTP trackers are asked through.",
-        ),
-        click.option(
-            "--ca-file",
-            metavar="FILE",
-            type=click.Path(exists=True, dir_okay=False),
-            help="Certificates (PEM) to verify their servers by, beside the system's.",
-        ),
-        click.option(
-            "--allow-local-urls",
-            is_flag=True,
-            help="Ask what torrents and links name in this network, whatever its URL looks like.",
-        ),
+        reach_options,
+        identity_option,
         log_options,
     ]
     for option in reversed(options):

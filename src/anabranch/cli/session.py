@@ -29,6 +29,7 @@ LOOK_EVERY = 0.05  # seconds; sooner when there is something to hear
 HEARD = (
     events.Completed,
     events.Failed,
+    events.MetadataSourceFailed,
     events.PeerBanned,
     events.PeerConnected,
     events.PeerIntroduced,
@@ -109,7 +110,9 @@ def config_of(wishes: Wishes) -> Config:
         established_connections=wishes.max_peers or Config.established_connections,
         seed=wishes.seed,
         encryption=wishes.encryption,
+        identity=wishes.identity,
         disable_trackers=wishes.no_trackers,
+        announce_to_all=wishes.announce_to_all,
         disable_webseeds=wishes.no_webseeds,
         http_proxy=wishes.http_proxy,
         ca_file=wishes.ca_file,
@@ -300,11 +303,20 @@ class Session:
                         peers=event.peers,
                         seeders=event.seeders,
                         leechers=event.leechers,
+                        warning=event.warning,
                     )
+                    if event.warning:
+                        self._remark_once(f"tracker {event.tracker} says: {event.warning}")
                 case events.TrackerFailed():
                     reason = event.reason.removeprefix(f"{event.tracker}: ")
-                    self.view.tell("tracker_failed", event.torrent, tracker=event.tracker, reason=reason)
-                    self._remark_once(f"tracker {event.tracker}: {reason}")
+                    self.view.tell(
+                        "tracker_failed",
+                        event.torrent,
+                        tracker=event.tracker,
+                        reason=reason,
+                        error_type=event.error_type,
+                    )
+                    self._remark_once(f"tracker {event.tracker}: {reason} ({event.error_type})")
                 case events.WebSeedFailed():
                     reason = event.reason.removeprefix(f"{event.webseed}: ")
                     seconds = None if event.seconds == inf else round(event.seconds, 1)
@@ -313,6 +325,12 @@ class Session:
                     )
                     pause = words.pause(event.seconds)
                     self._remark_once(f"web seed {event.webseed}: {reason}", f"; {pause}" if pause else "")
+                case events.MetadataSourceFailed():
+                    seconds = None if event.seconds == inf else event.seconds
+                    self.view.tell(
+                        "source_failed", event.torrent, source=event.source, reason=event.reason, seconds=seconds
+                    )
+                    self._remark_once(f"source {event.source}: {event.reason}")
                 case events.PeerBanned():
                     self.view.tell("banned", event.torrent, host=event.host, piece=event.piece)
         while self._files is not None and len(self._files):
