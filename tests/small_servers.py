@@ -209,15 +209,18 @@ class UdpServer:
         peers: Compact, as they go into the reply.
         deaf: How many datagrams it does not hear at first.
         failure: What it says to everything but a connect; empty to serve.
+        port: Where to listen; 0 for any.
     """
 
-    def __init__(self, host: str = "127.0.0.1", *, peers: bytes = b"", deaf: int = 0, failure: str = "") -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", *, peers: bytes = b"", deaf: int = 0, failure: str = "", port: int = 0
+    ) -> None:
         self.datagrams: list[bytes] = []
         self._peers = peers
         self._deaf = deaf
         self._failure = failure
         self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind((host, 0))
+        self._socket.bind((host, port))
         self.host = host
         self.port: int = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)

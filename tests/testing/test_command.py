@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from anabranch.testing import KINDS, STORAGE_CHECKS, WEB_KINDS
+from anabranch.testing import KINDS, STORAGE_CHECKS, TRACKER_KINDS, WEB_KINDS
 from origin import Origin
 
 PROGRAM = [sys.executable, "-m", "anabranch.testing"]
@@ -74,9 +74,32 @@ def test_a_web_server_of_some_kind_runs_until_a_signal(origin: Origin) -> None:
     assert program.returncode == 0
 
 
+def test_trackers_of_several_kinds_run_until_a_signal() -> None:
+    """A URL for each comes first; at the end, how often it was asked."""
+    told = run("trackers", "--list").stdout.splitlines()
+    assert [(line.split()[0], line.rpartition("(")[2]) for line in told] == [
+        (name, f"{kind.error_type or 'works'})") for name, kind in TRACKER_KINDS.items()
+    ]
+    words = [*PROGRAM, "trackers", "status-404", "udp-shut", "tls-expired", "status-404", "--host", "127.0.7.200"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        lines = [program.stdout.readline().split() for _ in range(4)]
+        assert [line[0] for line in lines] == ["status-404", "udp-shut", "tls-expired", "trusted"]
+        with pytest.raises(HTTPError, match="404") as refusal:
+            urlopen(lines[0][1], timeout=10)
+        refusal.value.close()
+        program.send_signal(signal.SIGTERM)
+        assert re.search(r"status-404 +asked 1 times", program.stdout.read())
+    assert program.returncode == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [
+        ("trackers", "kindness"),
+        ("trackers",),
+        ("trackers", "honest", "--host", "192.0.2.1"),
+        ("trackers", "honest", "--host", "localhost"),
         ("serve", "kindness", "--data", "/"),
         ("serve", "honest"),
         ("serve", "--data", "/", "--host", "192.0.2.1"),

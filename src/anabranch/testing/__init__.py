@@ -1,5 +1,6 @@
-"""For tests, here and in other projects: hostile peers and web servers, swarms in virtual time, checks of storage."""
+"""For tests, here and in other projects: hostile peers, web servers and trackers, swarms in virtual time, storage."""
 
+from .bad_trackers_io import BadTrackers
 from .conformance import SPACE, ConformanceFailed, StorageCheck
 from .content_io import content_in, content_of
 from .faulty import Fault, Faults, FaultyStorage, Gate
@@ -13,6 +14,9 @@ from .swarm import SimulatedSwarm
 from .swarm_node import SimulatedNode, simulated_config
 from .swarm_peers import PeerKind, ScriptedNode
 from .swarm_report import AvailabilitySample, NodeReport, ReaderReport, SwarmReport, best_time
+from .tracker_kinds import TRACKER_KINDS
+from .tracker_server_io import TrackerServer
+from .tracker_talk import TrackerKind
 from .web_kinds import WEB_KINDS, WebAnswers, WebKind
 from .web_request import HangUp, WebRequest, WebScript, WebSteps, head, right_head
 from .web_scripts import at_rate, flipping, in_pieces, redirected, refused
@@ -22,9 +26,11 @@ __all__ = [
     "KINDS",
     "SPACE",
     "STORAGE_CHECKS",
+    "TRACKER_KINDS",
     "WEB_KINDS",
     "Attack",
     "AvailabilitySample",
+    "BadTrackers",
     "ConformanceFailed",
     "Content",
     "Deaf",
@@ -51,6 +57,8 @@ __all__ = [
     "Steps",
     "StorageCheck",
     "SwarmReport",
+    "TrackerKind",
+    "TrackerServer",
     "WebAnswers",
     "WebKind",
     "WebRequest",

@@ -1,5 +1,5 @@
-"""`python -m anabranch.testing`: press a client with hostile peers and web servers, from a program of their own; check
-a storage.
+"""`python -m anabranch.testing`: press a client with hostile peers, web servers and trackers, from a program of their
+own; check a storage.
 
 The peers only ever connect to the one victim that they are given; what they do is meant for clients of one's own.
 """
@@ -20,11 +20,14 @@ import click
 from anabranch.metainfo import load
 from anabranch.model import TorrentError, split_host_port
 
+from .bad_trackers_io import BadTrackers
 from .conformance import ConformanceFailed
 from .content_io import content_in
 from .kinds import KINDS
 from .peers_io import HostilePeer
 from .storage_checks import STORAGE_CHECKS
+from .tracker_kinds import TRACKER_KINDS
+from .tracker_talk import OverTls
 from .web_kinds import WEB_KINDS
 from .web_server_io import WebServer
 
@@ -32,25 +35,33 @@ _DESCRIPTORS = 8192  # a crowd needs them
 _FOLDER = click.Path(exists=True, file_okay=False)
 
 
+def _list(abouts: dict[str, str]) -> None:
+    width = max(map(len, abouts))
+    for name, about in abouts.items():
+        click.echo(f"{name:{width}}  {about}")
+
+
 def _list_web_kinds(context: click.Context, _: click.Parameter, wished: bool) -> None:
     if wished:
-        width = max(map(len, WEB_KINDS))
-        for name, kind in WEB_KINDS.items():
-            click.echo(f"{name:{width}}  {kind.about}")
+        _list({name: kind.about for name, kind in WEB_KINDS.items()})
+        context.exit()
+
+
+def _list_tracker_kinds(context: click.Context, _: click.Parameter, wished: bool) -> None:
+    if wished:
+        _list({name: f"{kind.about} ({kind.error_type or 'works'})" for name, kind in TRACKER_KINDS.items()})
         context.exit()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
-    """Hostile peers and web servers, to press your own client with, and checks for your own storage back end."""
+    """Hostile peers, web servers and trackers, to press your own client with; checks for your own storage back end."""
 
 
 @commands.command("list")
 def list_kinds() -> None:
     """Show every kind and what it does."""
-    width = max(map(len, KINDS))
-    for name, attack in KINDS.items():
-        click.echo(f"{name:{width}}  {attack.about}")
+    _list({name: attack.about for name, attack in KINDS.items()})
 
 
 @commands.command()
@@ -138,6 +149,46 @@ def serve(kind: str, data: str, host: str, port: int, seconds: float | None) -> 
         f"{kind} at {server.url}/: {len(server.requests)} requests by {server.connections} connections, "
         f"{server.most_open} at once; {server.sent} bytes sent"
     )
+
+
+@commands.command()
+@click.argument("kinds", metavar="KIND...", nargs=-1, required=True)
+@click.option("--host", metavar="ADDR", default="127.0.0.1", help="Where they listen.")
+@click.option("--seconds", type=click.FloatRange(min=0), help="End after so long; otherwise with Ctrl-C.")
+@click.option("--seed", type=int, default=0, help="Another number draws other bytes.")
+@click.option(
+    "--list",
+    "show",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_tracker_kinds,
+    help="Show every kind, and what a client should tell of it.",
+)
+def trackers(kinds: tuple[str, ...], host: str, seconds: float | None, seed: int) -> None:
+    """Be the trackers of KIND..., or of "all" of them, each at a URL of its own.
+
+    Prints each one's announce URL, and at the end how often it was asked.
+    """
+    names = list(dict.fromkeys(name for kind in kinds for name in (TRACKER_KINDS if kind == "all" else (kind,))))
+    if unknown := [name for name in names if name not in TRACKER_KINDS]:
+        raise click.UsageError(f"there is no kind {unknown[0]!r}; --list shows all")
+    _raise_descriptors()
+    over = _until_a_signal()
+    with ExitStack() as stack:
+        try:
+            bad = stack.enter_context(BadTrackers(str(ip_address(host)), seed=seed))
+            urls = {name: bad.url(name) for name in names}
+        except ValueError as wrong:
+            raise click.UsageError(str(wrong)) from wrong
+        except OSError as refusal:
+            raise click.UsageError(f"cannot listen on {host}: {refusal.strerror}") from refusal
+        _list(urls)
+        if any(isinstance(TRACKER_KINDS[name].serves, OverTls) for name in names):
+            click.echo(f"trusted with: {bad.authority}")
+        sys.stdout.flush()
+        over.wait(seconds)
+    _list({name: f"asked {bad.asked[name]} times" for name in names})
 
 
 @commands.command()

@@ -17,6 +17,7 @@ from anabranch.engine import (
     Limits,
     Ourselves,
     Policy,
+    Scrape,
     Turn,
     Workshop,
     adding,
@@ -183,6 +184,10 @@ class SimulatedNode:
 
     def announce(self, last: Announce) -> None:
         """See Network. There are no trackers."""
+
+    def scrape(self, scrapes: list[Scrape], done: Callable[[], None]) -> None:
+        """See Network. There are no trackers."""
+        done()
 
     def plan(self) -> None:
         """See Network."""

@@ -11,15 +11,15 @@ import mmap
 import socket
 import ssl
 import struct
-import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Self, cast
 
+from .life_io import Life
 from .scene import Pause, Reset
 from .web_kinds import WebAnswers, script_for
 from .web_request import ELSEWHERE, HangUp, WebRequest, WebStep, path_of
@@ -27,7 +27,6 @@ from .web_scripts import honest
 
 _MOST_HEAD = 64 * 1024  # bytes of a request's head; what has more is hung up on
 _WRITE_SIZE = 1024 * 1024  # bytes handed to the transport at once
-_PATIENCE = 10.0  # seconds that the thread may take to begin or end
 
 
 class WebServer:
@@ -74,7 +73,7 @@ class WebServer:
         self._before: Counter[str] = Counter()
         self._where = (host, port, tls)
         self._seed = seed
-        self._life = _Life()
+        self._life = Life()
 
     @property
     def host(self) -> str:
@@ -193,51 +192,6 @@ class WebServer:
     def _note_status(self, step: WebStep) -> None:
         if isinstance(step, bytes) and step.startswith(b"HTTP/1.") and step[9:12].isdigit():
             self.statuses[int(step[9:12])] += 1
-
-
-class _Life:
-    """The thread with the loop, and its end."""
-
-    def __init__(self) -> None:
-        self.begun = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread: threading.Thread | None = None
-        self._stop: Callable[[], None] | None = None
-
-    def begin(self, live: Callable[[], Coroutine[object, object, None]], name: str) -> None:
-        """Run it in a thread of its own; comes back when it says that it has begun."""
-
-        def work() -> None:
-            try:
-                asyncio.run(live())
-            except BaseException as failure:  # noqa: BLE001 - a mistake in a script is raised where the block ends
-                self._failure = failure
-            finally:
-                self.begun.set()
-
-        self._thread = threading.Thread(target=work, name=name, daemon=True)
-        self._thread.start()
-        self.begun.wait(_PATIENCE)
-
-    async def over(self) -> None:
-        """Wait until it is to end."""
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
-
-        def stop() -> None:
-            loop.call_soon_threadsafe(ended.set)
-
-        self._stop = stop
-        self.begun.set()
-        await ended.wait()
-
-    def end(self) -> BaseException | None:
-        """End it. What went wrong in it, if anything did."""
-        if self._stop is not None:
-            with suppress(RuntimeError):  # the loop is closed: it has ended
-                self._stop()
-        if self._thread is not None:
-            self._thread.join(_PATIENCE)
-        return self._failure
 
 
 class _Gone(Exception):
