@@ -138,6 +138,7 @@ class Aria2Peer(RealProgram):
             "seed-ratio": "0.0",  # for ever
             "file-allocation": "none",
             "enable-color": "false",
+            "max-concurrent-downloads": 100,
             "summary-interval": 0,
             **ENCRYPTION[self._encryption],
         }

@@ -1,6 +1,6 @@
 """A real BitTorrent program as the other side of a test: started, waited for and ended here, in a place of its own.
 
-What each of them is told is its driver's affair: opentracker.py, transmission_peer.py, aria2_peer.py.
+What each of them is told is its driver's affair: opentracker.py, npm_tracker.py, transmission_peer.py, aria2_peer.py.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class PeerProgramFailed(Exception):
 
 
 def free_port(host: str) -> int:
-    """A port of a loopback address that nobody listens on, neither by TCP nor by UDP."""
+    """A port of a loopback address, of either family, that nobody listens on, neither by TCP nor by UDP."""
     for _ in range(_TRIES):
         with (
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+            socket.socket(_family(host), socket.SOCK_STREAM) as stream,
+            socket.socket(_family(host), socket.SOCK_DGRAM) as datagrams,
         ):
             stream.bind((host, 0))
             port: int = stream.getsockname()[1]
@@ -44,9 +44,13 @@ def free_port(host: str) -> int:
 
 def is_listening(host: str, port: int) -> bool:
     """Whether a connection is accepted there."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as caller:
+    with socket.socket(_family(host), socket.SOCK_STREAM) as caller:
         caller.settimeout(1)
         return caller.connect_ex((host, port)) == 0
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 class RealProgram:

@@ -30,7 +30,7 @@ def announced(tracker: Opentracker, protocol: str, place: Path, name: str, versi
     """A folder and its torrent, which that tracker serves by that protocol. Each *name* is another swarm."""
     url = tracker.http if protocol == "http" else tracker.udp
     content = make_content(place / "seed", name, version, (url,))
-    tracker.allow([swarm_of(content)])
+    tracker.allow(swarm_of(content))
     return content
 
 
