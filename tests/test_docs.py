@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from anabranch.cli.main import commands
+from anabranch.tracker import ErrorType, remedy_for
 
 TOP = Path(__file__).resolve().parent.parent
 DOCS = TOP / "docs"
@@ -78,6 +79,13 @@ def test_the_flaws_of_storage_are_kept_off_by_tests_that_name_them() -> None:
         _, found, test = (TOP / "tests" / path).read_text("utf-8").partition(f"def {name}(")
         assert found, f"{path}::{name}"
         assert "flaw" in test.partition("\ndef ")[0].lower(), f"{path}::{name}"
+
+
+def test_the_categories_of_trackers_and_their_remedies_are_described() -> None:
+    """In the words that the program has for them, and in their order."""
+    named = {str(error_type) for error_type in ErrorType}
+    table = [(name.strip("`"), remedy) for name, _, remedy in rows("trackers.md") if name.strip("`") in named]
+    assert table == [(str(error_type), remedy_for(error_type)) for error_type in ErrorType]
 
 
 def test_every_command_is_in_the_readme_and_the_changelog() -> None:

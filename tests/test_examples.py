@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from anabranch.testing import WebServer
-from programs import PATIENCE, environment, seeding, small_torrent
+from anabranch.tracker import ErrorType, remedy_for
+from programs import PATIENCE, environment, run, seeding, small_torrent
+from small_servers import HttpServer, http_reply
 from trees import digest
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -61,6 +63,21 @@ def test_web_seeds(tmp_path: Path) -> None:
         said = example(tmp_path, "webseeds.py", torrent, "-d", "got", *named)
     assert digest(tmp_path / "got") == digest(source)
     assert f"{server.url}: idle, 1000006 bytes" in said or f"{server.url}: active, 1000006 bytes" in said
+
+
+def test_a_monitor_of_trackers(tmp_path: Path) -> None:
+    """Who works counts, who fails is told once, with what to do, and without the passkey."""
+    torrent, _ = small_torrent(tmp_path)
+    refusal = b"d14:failure reason20:Unregistered torrente"
+    reply = b"d8:intervali1800e5:peers0:e"
+    with HttpServer(lambda target: http_reply(refusal if "s3cret" in target else reply)) as tracker:
+        urls = f"&tr={tracker.url}/announce&tr={tracker.url}/announce/s3cret"
+        link = run(tmp_path, "magnet", torrent).stdout.strip() + urls
+        said = example(tmp_path, "tracker_monitor.py", link, "--every", "0.3", "--patience", "0", "--looks", "5")
+    assert "health 50%: 1 of 2 trackers work; 1 torrent_not_registered" in said
+    assert said.count(f"{tracker.url}: Unregistered torrent [torrent_not_registered, for ") == 1
+    assert said.count(remedy_for(ErrorType.TORRENT_NOT_REGISTERED)) == 1
+    assert "s3cret" not in said
 
 
 def test_messages_of_an_extension_of_ones_own(tmp_path: Path) -> None:
