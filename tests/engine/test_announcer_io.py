@@ -19,6 +19,7 @@ import trees
 from anabranch.api import Client, Torrent, create, events
 from anabranch.bencode import encode
 from anabranch.engine import announcer_io
+from anabranch.engine.fleet import PER_HOST
 from ours import KIB, address_of, finished, make_client, until
 from small_servers import HttpServer, ProxyServer, UdpServer, http_reply
 
@@ -212,7 +213,7 @@ def test_many_torrents_all_say_that_they_go(content: Path, client: Client) -> No
         until(lambda: all(map(announced, torrents)))
         client.close()
         told = [over_http(target) for target in tracker.targets]
-        assert tracker.connections <= announcer_io._LAST_PER_URL + 2
+        assert tracker.connections <= PER_HOST + 2
     for event in ("started", "stopped"):
         assert {one.info_hash for one in told if one.event == event} == {bytes(one.info_hash) for one in torrents}
     assert len(told) == 2 * count

@@ -96,7 +96,8 @@ def test_a_failure_is_told_with_its_category_and_a_remedy(fault: TrackerFault, c
     failed(node, only(node), fault)
     failing = status(node, torrent)
     assert (failing.state, failing.is_working, failing.error_type) == ("failing", False, category)
-    assert failing.last_error == failing.message == str(fault)
+    assert failing.last_error == str(fault)
+    assert failing.message == (fault.reason or str(fault))
     assert failing.remedy
     assert (failing.num_peers, failing.seeders, failing.consecutive_fails) == (0, None, 1)
     assert failing.next_announce == clock.now + 120

@@ -54,8 +54,8 @@ class Swarmed:
         Raises:
             InputRefused: no http or https URL, or no header that can be sent; nothing has changed then.
         """
-        if isinstance(urls, str):  # a sequence of its letters otherwise
-            raise InputRefused(f"web seeds are a list of URLs: [{urls[:60]!r}]")
+        if isinstance(urls, str):  # a sequence of its letters otherwise; it may have a passkey, and is not repeated
+            raise InputRefused("web seeds are a list of URLs: [URL], not a single one")
         sent = tuple((headers or {}).items())
         sources = [Source(_web_url(url, dict(sent)), trusted=True, headers=sent) for url in urls]
         if not sources:
@@ -154,8 +154,8 @@ class Swarmed:
 
 
 def _tiers(trackers: Iterable[str | Iterable[str]]) -> list[tuple[str, ...]]:
-    if isinstance(trackers, str):  # a sequence of its letters otherwise
-        raise InputRefused(f"trackers are a list of URLs: [{trackers[:60]!r}]")
+    if isinstance(trackers, str):  # a sequence of its letters otherwise; it may have a passkey, and is not repeated
+        raise InputRefused("trackers are a list of URLs: [URL], not a single one")
     tiers = [(tier,) if isinstance(tier, str) else tuple(tier) for tier in trackers]
     for url in (url for tier in tiers for url in tier):
         try:

@@ -19,7 +19,7 @@ from .trackers import FLOOR, Heard, Tracker
 MOST = 50  # torrents in one question: what any tracker takes, and a URL of it
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Scrape:
     """One question to one tracker: who is meant, by info hash, and whether the user named the URL."""
 

@@ -59,7 +59,7 @@ class TrackerStatus:
         error_type: Why it fails, by category (docs/trackers.md); "" where nothing is wrong.
         last_error: The same in words.
         remedy: What can be done about it; "" where nothing is wrong.
-        message: What the tracker itself has to say, or what is wrong, in words.
+        message: The tracker's own words, of a failure or a warning; where it had none, what is wrong.
         warning: A tracker's own words that came with an answer.
         scrape_error: Why Client.scrape() got no numbers there; "" if it did, or was not asked.
         last_announce: When the last announce came to its end, well or not; None: there was none.
@@ -179,7 +179,7 @@ def _status(url: str, tier: int, found: list[_Found], now: float) -> TrackerStat
         error_type=str(fault.error_type) if fault is not None else "",
         last_error=str(fault) if fault is not None else "",
         remedy=fault.remedy if fault is not None else "",
-        message=str(fault) if fault is not None else heard.warning,
+        message=(fault.reason or str(fault)) if fault is not None else heard.warning,
         warning=heard.warning,
         scrape_error=heard.unscraped,
         num_peers=sum(one.peers for one in every),

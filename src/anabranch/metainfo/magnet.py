@@ -62,9 +62,9 @@ class Magnet:
     v1: InfoHash | None = None
     v2: InfoHashV2 | None = None
     name: str = ""
-    trackers: tuple[str, ...] = ()
-    webseeds: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
+    trackers: tuple[str, ...] = field(default=(), repr=False)  # URLs may have passkeys
+    webseeds: tuple[str, ...] = field(default=(), repr=False)
+    sources: tuple[str, ...] = field(default=(), repr=False)
     peers: tuple[tuple[str, int], ...] = ()
     select: tuple[_Range, ...] | None = None
     warnings: tuple[str, ...] = field(default=(), compare=False)

@@ -45,8 +45,8 @@ class Metainfo:
     """
 
     info: Info
-    trackers: tuple[tuple[str, ...], ...]
-    webseeds: tuple[str, ...]
+    trackers: tuple[tuple[str, ...], ...] = field(repr=False)  # URLs may have passkeys
+    webseeds: tuple[str, ...] = field(repr=False)
     nodes: tuple[tuple[str, int], ...]
     comment: str
     created_by: str
@@ -56,7 +56,7 @@ class Metainfo:
     layers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False, compare=False)
     similar: tuple[InfoHash, ...] = ()
     collections: tuple[str, ...] = ()
-    httpseeds: tuple[str, ...] = ()
+    httpseeds: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def parse(cls, data: bytes) -> Metainfo:

@@ -42,9 +42,9 @@ class SavedWebSeed:
         headers: What is sent with every request: names and values. May be secret, as may the URL.
     """
 
-    url: str
+    url: str = field(repr=False)
     kind: str
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class SavedTrackers:
         trusted: Those of them that the user named: the others were the torrent's before.
     """
 
-    tiers: tuple[tuple[str, ...], ...]
-    trusted: frozenset[str] = frozenset()
+    tiers: tuple[tuple[str, ...], ...] = field(repr=False)
+    trusted: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class SavedTorrent:
         trackers: Those that the user wants instead of what the metainfo says; None: as that says.
     """
 
-    metainfo: bytes | None
+    metainfo: bytes | None = field(repr=False)
     priorities: tuple[int, ...]
     downloading_allowed: bool
     uploading_allowed: bool
