@@ -125,7 +125,7 @@ def test_a_hybrid_has_each_url_once_with_both_its_names(tracker: TrackerServer, 
 
 
 def test_after_a_failure_the_next_announce_is_when_the_pause_ends(tracker: TrackerServer, client: Client) -> None:
-    """Two minutes, not the interval, nor the least that is ever waited; and what the tracker said is told."""
+    """W34: two minutes, not the interval, nor the least that is ever waited; and what the tracker said is told."""
     tracker.decide = lambda announce: "Unregistered torrent"
     torrent = client.add(torrent_of(4, [tracker.announce_url], private=True))
     status = fails(torrent, tracker.announce_url)
@@ -314,3 +314,11 @@ def test_a_handle_that_somebody_kept_does_no_harm(tracker: TrackerServer, client
     assert {one.state for one in torrent.tracker_statuses()} <= {"off"}
     heard(tracker, torrent, Event.STARTED, Event.STOPPED)
     assert torrent._state not in client._core.engine.due.unsaved
+
+
+def test_who_scrapes_when_the_client_is_closed_waits_for_nobody(tracker: TrackerServer, tmp_path: Path) -> None:
+    """There is nothing to ask any more."""
+    with make_client(tmp_path) as client:
+        torrent = client.add(torrent_of(25, [tracker.announce_url], [NOBODY]))
+        works(torrent, tracker.announce_url)
+    assert client.scrape([torrent]).wait(PATIENCE)

@@ -19,7 +19,7 @@ import trees
 from anabranch.api import Client, Torrent, create, events
 from anabranch.bencode import encode
 from anabranch.engine import announcer_io
-from anabranch.engine.fleet import PER_HOST
+from anabranch.engine.names_io import FamilyNames
 from ours import KIB, address_of, finished, make_client, until
 from small_servers import HttpServer, ProxyServer, UdpServer, http_reply
 
@@ -213,7 +213,7 @@ def test_many_torrents_all_say_that_they_go(content: Path, client: Client) -> No
         until(lambda: all(map(announced, torrents)))
         client.close()
         told = [over_http(target) for target in tracker.targets]
-        assert tracker.connections <= PER_HOST + 2
+        assert tracker.connections <= announcer_io._LAST_PER_HOST + 2
     for event in ("started", "stopped"):
         assert {one.info_hash for one in told if one.event == event} == {bytes(one.info_hash) for one in torrents}
     assert len(told) == 2 * count
@@ -285,6 +285,21 @@ def test_a_torrents_tracker_in_our_own_network_is_asked_under_announce_only(
             assert tracker.heads == []
         else:
             assert isinstance(event, events.TrackerReplied)
+
+
+def test_a_name_that_leads_nowhere_is_looked_up_anew(
+    content: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tracker may have moved; one that only refuses is where it was."""
+    forgotten: list[str] = []
+    monkeypatch.setattr(FamilyNames, "forget", lambda names, host: forgotten.append(host))
+    with HttpServer(lambda _: None) as server:
+        gone = f"http://localhost:{server.port}/announce"
+    with HttpServer(lambda _: http_reply(encode({"failure reason": "no"}))) as server:
+        heard(client, torrent_of(content, f"http://localhost:{server.port}/announce", name="1"))
+        assert forgotten == []
+    heard(client, torrent_of(content, gone, name="2"))
+    assert forgotten == ["localhost"]
 
 
 def test_trackers_are_asked_through_the_proxy(content: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from math import inf
 import pytest
 
 from anabranch.engine import announcing, events
-from anabranch.engine.announcing import MOST_TRACKERS
+from anabranch.engine.announce_list import MOST_TRACKERS
 from anabranch.engine.fleet import SILENCE, shown
 from anabranch.engine.stage import Checking, Failed, Live
 from anabranch.engine.trackers import FLOOR

@@ -94,6 +94,27 @@ def test_the_user_may_have_a_tracker_asked_that_is_left_alone(asked: bool) -> No
     assert node.engine.due.fleet.left_alone(ONE, clock.now) is None
 
 
+def test_who_waits_for_a_tracker_that_others_found_silent_is_told_until_when() -> None:
+    """W34: its own pause ends before, and it is not asked then."""
+    node, clock, torrent = live(tracked([ONE]))
+    told(node, only(node), 1800)
+    clock.now += 1750
+    others = [node.add(tracked([ONE], content=sample(pieces=4, blocks=1, seed=number))) for number in (1, 2, 3)]
+    node.settle()
+    made = due(node)
+    assert {one.tiers.torrent for one in made} < set(others)
+    for one in made:
+        failed(node, one, SILENT)
+    failed(node, only(node), SILENT)
+    with node.engine.turn:
+        [status] = tracker_statuses(node.engine, torrent)
+    assert status.next_announce == clock.now + 120
+    clock.now += 119
+    assert due(node) == []
+    clock.now += 1
+    assert [one.tiers.torrent for one in due(node)]
+
+
 def test_what_the_user_asks_for_is_not_made_of_a_living_tracker_s_room() -> None:
     """To be asked again is not to have answered: a tracker that is dead stays a stranger."""
     node, clock, torrent = live(tracked([ONE]))

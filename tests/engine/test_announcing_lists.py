@@ -7,6 +7,8 @@ from math import inf
 import pytest
 
 from anabranch.engine import announcing
+from anabranch.engine.snapshots import trackers_of
+from anabranch.engine.stage import Checking, Live
 from anabranch.engine.state import TorrentState
 from anabranch.engine.tracker_status import tracker_statuses
 from anabranch.engine.trackers import FLOOR
@@ -48,7 +50,9 @@ def order(node: Node, torrent: TorrentState) -> list[list[str]]:
 def test_a_tracker_that_comes_back_is_announced_to_as_the_first_time() -> None:
     """A, then B, then A: a fork of the Go engine kept A's entry, and A was never asked again. Both hear that we go."""
     node, clock, torrent = begun()
+    node.loop.asked_to_dial = 0
     choose(node, torrent, [TWO])
+    assert node.loop.asked_to_dial  # the network thread looks whom to ask
     assert [(said.event, said.info_hash) for said in farewells(node)] == [(Event.STOPPED, torrent.info_hash)]
     told(node, one := only(node))
     assert (one.tracker.url, one.request.event) == (TWO, Event.STARTED)
@@ -58,7 +62,6 @@ def test_a_tracker_that_comes_back_is_announced_to_as_the_first_time() -> None:
     assert (one.tracker.url, one.request.event) == (ONE, Event.STARTED)
     clock.now += 1800
     assert only(node).request.event is Event.NONE
-    assert node.loop.asked_to_dial
 
 
 def test_who_stays_in_the_list_is_told_nothing_and_asked_when_it_was_to_be() -> None:
@@ -98,9 +101,22 @@ def test_a_url_that_is_named_twice_is_one_tracker() -> None:
     """In the first tier that names it."""
     node, _, torrent = live()
     choose(node, torrent, [TWO, TWO], [TWO, ONE], [ONE])
+    assert list(torrent.metainfo.trackers) == [(TWO,), (ONE,)]
     assert order(node, torrent) == [[TWO], [ONE]]
+    add(node, torrent, [THREE, ONE], [THREE])
+    assert list(torrent.metainfo.trackers) == [(TWO,), (ONE,), (THREE,)]
+    choose(node, torrent, [TWO], [ONE])
     with node.engine.turn:
         assert [(one.tier, one.url) for one in tracker_statuses(node.engine, torrent)] == [(0, TWO), (1, ONE)]
+
+
+def test_what_was_told_before_a_change_is_not_told_after_it() -> None:
+    """However little time has passed between."""
+    node, _, torrent = live()
+    assert [one.url for one in trackers_of(node, torrent)] == [ONE]
+    for change, urls in ((add, [ONE, TWO]), (choose, [TWO])):
+        change(node, torrent, [TWO])
+        assert [one.url for one in trackers_of(node, torrent)] == urls
 
 
 def test_added_ones_stand_behind_and_are_asked_at_once() -> None:
@@ -128,6 +144,7 @@ def test_only_what_the_user_names_is_trusted() -> None:
     choose(node, torrent, [THREE])
     assert torrent.swarm.trackers.trusted == {THREE}
     assert only(node).trusted
+    assert torrent.swarm.trackers.chosen == ((THREE,),)  # to be remembered
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -162,7 +179,28 @@ def test_a_torrent_may_have_no_trackers_at_all() -> None:
     assert only(node).request.event is Event.STARTED
 
 
-def test_what_the_user_chose_before_the_metadata_came_stays_chosen() -> None:
+def test_a_torrent_that_never_had_any_may_be_given_trackers() -> None:
+    """Also while it is being checked: it is announced when it takes part again."""
+    node, _, torrent = live(tracked())
+    assert due(node) == []
+    with node.engine.turn:
+        torrent.stage = Checking(4)
+    add(node, torrent, [ONE])
+    assert due(node) == []
+    with node.engine.turn:
+        torrent.stage = Live()
+    add(node, torrent, [TWO])
+    told(node, one := only(node))
+    assert (one.tracker.url, one.request.event) == (ONE, Event.STARTED)
+    with node.engine.turn:
+        torrent.stage = Checking(4)
+    choose(node, torrent, [TWO])
+    assert [said.event for said in farewells(node)] == [Event.STOPPED]
+    assert due(node) == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_the_user_chose_before_the_metadata_came_stays_chosen(late: bool) -> None:
     """The link's own trackers do not come back when a peer has told what the torrent is."""
     node = Node(Clock(), dial_rate=0.0)
     torrent = node.learn(Magnet(v1=PLAIN.info_hash, trackers=(ONE,)))
@@ -171,8 +209,17 @@ def test_what_the_user_chose_before_the_metadata_came_stays_chosen() -> None:
     choose(node, torrent, [TWO], [THREE])
     told(node, one := only(node))
     assert one.tracker.url == TWO
+    if late:
+        node.disk.held = True
     Teacher(node, torrent, PLAIN, pieces=[])
     node.settle()
+    if late:  # its metadata is being read
+        choose(node, torrent, [THREE])
+        told(node, only(node))
+        choose(node, torrent, [TWO], [THREE])
+        told(node, only(node))
+        node.disk.held = False
+        node.settle()
     assert torrent.pieces.learned
     assert torrent.metainfo.trackers == ((TWO,), (THREE,))
     assert order(node, torrent) == [[TWO], [THREE]]
@@ -215,6 +262,23 @@ def test_the_user_may_have_a_tracker_asked_before_its_interval(least: int | None
     assert due(node) == []
     clock.now += 1
     assert only(node).request.event is Event.NONE
+
+
+def test_the_network_thread_looks_when_the_user_wants_somebody_asked() -> None:
+    """It may have nothing else to do for half an hour."""
+    node, _, torrent = begun()
+    node.loop.asked_to_dial = 0
+    again(node, torrent)
+    assert node.loop.asked_to_dial
+
+
+def test_a_list_without_end_is_told_of_as_far_as_somebody_reads() -> None:
+    """100,000 URLs made a turn of more than a second."""
+    node, _, torrent = live(tracked([f"http://victim.example/{number}" for number in range(3000)]))
+    with node.engine.turn:
+        told_of = tracker_statuses(node.engine, torrent)
+    assert len(told_of) == 1000
+    assert sum(one.state == "waiting" for one in told_of) == 500
 
 
 @pytest.mark.parametrize(("retry_in", "allowed"), [(None, FLOOR), (300.0, 300.0), (inf, inf)])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from anabranch.engine import adding, announcing
+from anabranch.engine import adding
+from anabranch.engine.announce_list import with_trackers
 from anabranch.engine.stage import Failed, Learning, Live
 from anabranch.engine.state import TorrentState
 from anabranch.metainfo import Magnet, Metainfo
@@ -61,7 +62,7 @@ def test_trackers_that_are_added_while_the_info_is_read_are_asked_by_every_name(
     more = Magnet(v1=info.v1, trackers=("http://a.example/", "http://b.example/"))
     source: Magnet | Metainfo = more
     if by == "file":
-        source = announcing.with_trackers(content.metainfo, [("http://a.example/", "http://b.example/")])
+        source = with_trackers(content.metainfo, [("http://a.example/", "http://b.example/")])
     with node.engine.turn:
         adding.enrich(node.engine, torrent, source)
     node.disk.held = False

@@ -119,6 +119,24 @@ def test_who_stands_by_has_no_appointment_as_long_as_another_answers() -> None:
     assert only(node).tracker.url == ONE
 
 
+def test_who_failed_and_stands_behind_who_answers_has_no_appointment() -> None:
+    """Only those before it are tried again while it answers."""
+    node, clock, torrent = live(tracked([ONE], [TWO]))
+    failed(node, only(node))
+    clock.now += 30
+    failed(node, only(node))
+    assert [one.next_announce for one in statuses(node, torrent)] == [clock.now + 90, clock.now + 120]
+    clock.now += 90
+    told(node, only(node))
+    assert [(one.state, one.next_announce) for one in statuses(node, torrent)] == [
+        ("working", clock.now + 1800),
+        ("failing", None),
+    ]
+    clock.now += 1800
+    told(node, one := only(node))
+    assert one.tracker.url == ONE
+
+
 def test_who_is_not_asked_again_says_so() -> None:
     """BEP 31's "never", and what is no URL."""
     node, _, torrent = live(tracked([ONE]))
@@ -132,6 +150,17 @@ def test_trackers_that_are_switched_off_are_told_of_as_such() -> None:
     assert [one.state for one in statuses(node, torrent)] == ["off"]
     node, _, torrent = live(tracked(["*http://off.example/a"], [ONE]))
     assert [one.state for one in statuses(node, torrent)] == ["off", "waiting"]
+    assert only(node).tracker.url == ONE
+
+
+def test_a_client_without_webtorrent_has_its_trackers_switched_off() -> None:
+    """They bring WebRTC peers only. The others are asked, one after the other as ever."""
+    node, _, torrent = live(tracked(["ws://web.example"], ["WSS://web.example/a"], [ONE]), disable_webtorrent=True)
+    assert [(one.kind, one.state) for one in statuses(node, torrent)] == [
+        ("websocket", "off"),
+        ("websocket", "off"),
+        ("http", "waiting"),
+    ]
     assert only(node).tracker.url == ONE
 
 

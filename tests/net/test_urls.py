@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anabranch.model import Address, InputRefused
-from anabranch.net import Url, Use, is_forbidden, parse_url, why_not_asked, without_secrets
-from anabranch.net.urls import address_in, is_public, redirected
+from anabranch.net import Url, Use, parse_url, why_not_asked, without_secrets
+from anabranch.net.urls import address_in, is_forbidden, is_public, redirected
 
 HTTP = ("http", "https")
 
@@ -107,6 +107,13 @@ def test_secrets_are_taken_out_of_what_servers_say(text: str, told: str) -> None
     """They repeat what they were asked; ordinary words stay."""
     url = parse_url("https://a.example/0123456789abcdef/announce?uid=k3yk3yk3y&x=1", HTTP)
     assert without_secrets(text, url) == told
+
+
+def test_a_login_is_taken_out_whole_and_its_password_alone() -> None:
+    """A server says who may not come in, or by what; a password of three letters would be in any word."""
+    url = parse_url("https://me:Open%20Sesame@a.example/announce", HTTP)
+    assert without_secrets("me:Open Sesame, or open sesame?", url) == "***, or ***?"
+    assert without_secrets("unknown", parse_url("https://me:now@a.example/announce", HTTP)) == "unknown"
 
 
 def test_a_secret_is_taken_out_decoded_too() -> None:

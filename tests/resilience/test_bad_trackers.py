@@ -30,7 +30,7 @@ from anabranch.testing import (
     redirected,
 )
 from anabranch.testing.http_tracker_kinds import HTTP_KINDS, status_error
-from anabranch.testing.http_tracker_scripts import BODIES, GOOD, on_status, whole
+from anabranch.testing.http_tracker_scripts import DIGITS, GOOD, whole
 from anabranch.testing.line_tracker_kinds import LINE_KINDS
 from anabranch.testing.tracker_talk import Line, LineStep, OverHttp, OverTcp, OverUdp, UdpQuestion, UdpStep
 from anabranch.testing.udp_tracker_kinds import UDP_KINDS, right
@@ -206,9 +206,9 @@ def test_each_fault_has_words_for_people(outcomes: dict[str, Outcome], group: st
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_nobody_is_waited_for_longer_than_patience(outcomes: dict[str, Outcome], group: str) -> None:
-    """Those that answer are not waited for at all."""
-    late = {kind: outcomes[kind].seconds for kind in GROUPS[group] if outcomes[kind].seconds > patience_with(kind) + 5}
-    assert late == {}
+    """A minute more than that would be a hang, on however slow a machine."""
+    hung = {kind: outcomes[kind].seconds for kind in GROUPS[group] if outcomes[kind].seconds > patience_with(kind) + 60}
+    assert hung == {}
 
 
 def test_what_is_right_in_a_reply_is_taken(outcomes: dict[str, Outcome]) -> None:
@@ -232,6 +232,19 @@ def test_what_is_right_in_a_reply_is_taken(outcomes: dict[str, Outcome]) -> None
 
 
 STATUSES = [status for status in range(201, 600) if status not in (204, 205, 304)]  # those have no body
+BODIES = {
+    "": b"",
+    "page": DIGITS,
+    "precise": encode({"failure reason": "Torrent not registered with this tracker"}),
+    "vague": encode({"failure reason": "Come back another day (404, 503, 403)"}),
+    "good": encode(GOOD),
+}
+
+
+def on_status(request: WebRequest) -> WebSteps:
+    """The status and the body that its path names: "announce/status/404/page"."""
+    status, _, body = request.path.partition("status/")[2].partition("/")
+    yield whole(BODIES[body], status=int(status))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -93,31 +94,46 @@ def test_trackers_of_several_kinds_run_until_a_signal() -> None:
     assert program.returncode == 0
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("trackers", "kindness"),
-        ("trackers",),
-        ("trackers", "honest", "--host", "192.0.2.1"),
-        ("trackers", "honest", "--host", "localhost"),
-        ("serve", "kindness", "--data", "/"),
-        ("serve", "honest"),
-        ("serve", "--data", "/", "--host", "192.0.2.1"),
-        ("attack", "politeness", "--torrent", "TORRENT"),
-        ("attack", "garbage"),
-        ("attack", "garbage", "--torrent", "TORRENT", "--victim", "nowhere"),
-        ("attack", "garbage", "--torrent", "TORRENT", "--from", "localhost"),
-        ("attack", "garbage", "--torrent", "TORRENT", "--from", "192.0.2.1"),
-        ("attack", "garbage", "knock", "--torrent", "TORRENT", "--from", "255.255.255.255"),
-        ("attack", "garbage", "--torrent", __file__),
-    ],
-)
-def test_bad_usage_is_told_in_words(torrent: str, words: tuple[str, ...]) -> None:
-    """Exit code 2, and no traceback."""
-    done = run(*(torrent if word == "TORRENT" else word for word in words))
-    assert done.returncode == 2
-    assert "Error: " in done.stderr
-    assert "Traceback" not in done.stderr
+BAD_USAGE = [
+    ("trackers", "kindness"),
+    ("trackers",),
+    ("trackers", "honest", "--host", "192.0.2.1"),
+    ("trackers", "honest", "--host", "localhost"),
+    ("serve", "kindness", "--data", "/"),
+    ("serve", "honest"),
+    ("serve", "--data", "/", "--host", "192.0.2.1"),
+    ("attack", "politeness", "--torrent", "TORRENT"),
+    ("attack", "garbage"),
+    ("attack", "garbage", "--torrent", "TORRENT", "--victim", "nowhere"),
+    ("attack", "garbage", "--torrent", "TORRENT", "--from", "localhost"),
+    ("attack", "garbage", "--torrent", "TORRENT", "--from", "192.0.2.1"),
+    ("attack", "garbage", "knock", "--torrent", "TORRENT", "--from", "255.255.255.255"),
+    ("attack", "garbage", "--torrent", __file__),
+    ("storage", "nowhere:Storage"),
+    ("storage", "anabranch.storage:Nothing"),
+    ("storage", "anabranch.storage"),
+    ("storage", ":x"),
+]
+ALL_IN_ONE = """
+import json, sys
+from click.testing import CliRunner
+from anabranch.testing.command import commands
+
+done = [CliRunner().invoke(commands, words) for words in json.load(sys.stdin)]
+print(json.dumps([(one.exit_code, one.output) for one in done]))
+"""
+
+
+def test_bad_usage_is_told_in_words(torrent: str) -> None:
+    """Exit code 2, and no traceback. All in one program, apart from this one: it changes what signals do."""
+    asked = json.dumps([[torrent if word == "TORRENT" else word for word in words] for words in BAD_USAGE])
+    program = [sys.executable, "-c", ALL_IN_ONE]
+    done = subprocess.run(program, input=asked, capture_output=True, text=True, timeout=30, check=True)
+    for words, (code, output) in zip(BAD_USAGE, json.loads(done.stdout), strict=True):
+        assert code == 2, (words, output)
+        assert "Error: " in output, words
+        assert "cannot find" in output or words[0] != "storage", (words, output)
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_a_storage_back_end_is_checked_rule_by_rule() -> None:
@@ -129,12 +145,3 @@ def test_a_storage_back_end_is_checked_rule_by_rule() -> None:
     assert forgetful.returncode == 1
     assert "FAILED  what_was_recorded_outlives_closing: Of a persistent back end" in forgetful.stdout
     assert f"1 of {len(STORAGE_CHECKS)} rules are not kept" in forgetful.stderr
-
-
-@pytest.mark.parametrize("factory", ["nowhere:Storage", "anabranch.storage:Nothing", "anabranch.storage", ":x"])
-def test_a_storage_that_is_not_there_is_bad_usage(factory: str) -> None:
-    """In one line, without a traceback."""
-    done = run("storage", factory)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert "cannot find" in done.stderr

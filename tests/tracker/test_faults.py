@@ -8,15 +8,9 @@ from math import inf
 import pytest
 
 from anabranch.bencode import encode
-from anabranch.tracker import (
-    AnnounceRequest,
-    ErrorType,
-    FaultKind,
-    TrackerFault,
-    category_of_reason,
-    remedy_for,
-)
+from anabranch.tracker import AnnounceRequest, ErrorType, FaultKind, TrackerFault, remedy_for
 from anabranch.tracker.http import read_announce, status_fault
+from anabranch.tracker.reasons import category_of_reason
 from anabranch.tracker.udp import UdpTracker
 
 REGISTERED, AUTHENTICATION, FAILURE = (

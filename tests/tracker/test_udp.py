@@ -135,6 +135,26 @@ def test_a_silent_tracker_is_asked_three_times_and_given_up() -> None:
     assert tracker.idle_at(100.0)
 
 
+def test_who_has_more_patience_asks_on_as_bep_15_says() -> None:
+    """After 15, 30, 60 seconds more; for a connection id each 15, that who asks meanwhile is not kept waiting."""
+    tracker = connected(conversation(), now=0.0)
+    tracker.announce(REQUEST, "/announce", 0.0, patience=130.0)
+    [announce] = tracker.outgoing()
+    sent = [0.0]
+    while (now := tracker.deadline()) < 130.0:
+        tracker.tick(now)
+        for datagram in tracker.outgoing():
+            if action_of(datagram) == 0:
+                tracker.receive(connect_reply(datagram), now)
+            else:
+                sent.append(now)
+        sent += [now for datagram in tracker.outgoing() if datagram[8:] == announce[8:]]
+    assert sent == [0.0, 2.5, 7.5, 17.5, 32.5, 62.5, 122.5]
+    silent = conversation()
+    silent.announce(REQUEST, "/announce", 0.0, patience=60.0)
+    assert times_of(silent, 60.0)[0] == [0.0, 2.5, 7.5, 17.5, 32.5, 47.5]
+
+
 def test_a_question_without_an_answer_is_repeated_as_it_was() -> None:
     """With the same number: an answer to the first is as good."""
     tracker = conversation()

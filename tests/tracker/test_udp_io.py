@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from anabranch.model import Address
-from anabranch.tracker import AnnounceRequest, FaultKind, TrackerFault, UdpTrackers
+from anabranch.tracker import AnnounceRequest, FaultKind, TrackerFault
+from anabranch.tracker.udp_io import UdpTrackers
 from loops import Run
 from small_servers import UdpServer
 

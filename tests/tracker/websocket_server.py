@@ -14,12 +14,8 @@ from aiohttp import WSMsgType, web
 
 from anabranch.model import Address
 from anabranch.net import NetworkFailed, Url, parse_url
-from anabranch.tracker import (
-    AnnounceRequest,
-    Event,
-    TrackerFault,
-    WebSocketTrackers,
-)
+from anabranch.tracker import AnnounceRequest, Event, TrackerFault
+from anabranch.tracker.websocket_io import WebSocketTrackers
 
 HASH, OTHER = b"\xff\x80" * 10, b"o" * 20
 PEER = b"-DE211s-dWygz4Kq\x00\x7f\xe9\xff"

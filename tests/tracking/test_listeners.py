@@ -15,7 +15,8 @@ import pytest
 from anabranch.model import InputRefused
 from anabranch.net import parse_url
 from anabranch.tracker import AnnounceRequest, TrackerClient
-from anabranch.tracking import ANY, Announce, Listeners, Rules
+from anabranch.tracking import Announce, Listeners, Rules
+from anabranch.tracking.listeners_io import ANY
 from loops import LOOPS, runs_in
 from tracking.asking import announce, connect, get, target, until
 from tracking.peers import HASH
@@ -76,15 +77,16 @@ def test_a_port_that_is_taken_is_told_and_leaves_nothing_open(kind: int) -> None
     """By the system's words; what was opened before it is closed."""
 
     async def work() -> None:
+        host = "127.0.14.98"  # nobody else's: its port stays free
         with socket.socket(socket.AF_INET, kind) as taken:
-            taken.bind((HOST, 0))
+            taken.bind((host, 0))
             if kind == socket.SOCK_STREAM:
                 taken.listen()
             port = taken.getsockname()[1]
-            with pytest.raises(InputRefused, match=rf"cannot listen on 127\.0\.0\.1:{port}.*in use"):
-                async with Listeners(Rules(), bind=(HOST,), port=port):
+            with pytest.raises(InputRefused, match=rf"cannot listen on {host}:{port}.*in use"):
+                async with Listeners(Rules(), bind=(host,), port=port):
                     pass
-        async with Listeners(Rules(), bind=(HOST,), port=port):
+        async with Listeners(Rules(), bind=(host,), port=port):
             pass
 
     runs_in("asyncio")(work())

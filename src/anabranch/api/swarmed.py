@@ -20,9 +20,8 @@ from anabranch.engine import (
 )
 from anabranch.model import Address, InputRefused, canonical_host
 from anabranch.net import headers_for, parse_url
+from anabranch.tracker import SCHEMES
 from anabranch.webseed import Source
-
-_SCHEMES = ("http", "https", "udp", "ws", "wss")
 
 
 class Swarmed:
@@ -159,7 +158,7 @@ def _tiers(trackers: Iterable[str | Iterable[str]]) -> list[tuple[str, ...]]:
     tiers = [(tier,) if isinstance(tier, str) else tuple(tier) for tier in trackers]
     for url in (url for tier in tiers for url in tier):
         try:
-            parse_url(url, _SCHEMES)
+            parse_url(url, SCHEMES)
         except (InputRefused, UnicodeError) as bad:
             raise InputRefused(f"not a tracker's URL: {bad}") from bad
     return [tier for tier in tiers if tier]

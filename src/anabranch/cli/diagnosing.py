@@ -16,7 +16,7 @@ import click
 from anabranch.metainfo import Magnet, Metainfo, load, names_no_file
 from anabranch.model import InputRefused
 from anabranch.net import RANDOM_BYTES, Url, ample_descriptors, identity_named, parse_url
-from anabranch.tracker import AnnounceRequest, Event, TrackerClient
+from anabranch.tracker import SCHEMES, AnnounceRequest, Event, TrackerClient
 
 from .asking import LEFT_UNKNOWN
 from .findings import NONE_WORKS, Report, Subject
@@ -26,7 +26,6 @@ from .visiting import AT_ONCE, Visits
 
 _MOST = 500  # trackers; a list of 300,000 would have us ask somebody's server again and again
 _NUMWANT = 10  # peers that a tracker is asked for: enough to see that it has any
-_SCHEMES = ("http", "https", "udp", "ws", "wss")
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def subjects_of(known: Metainfo | Magnet, more: Sequence[str]) -> list[Subject]:
 
 def _place(url: str) -> Url | None:
     with suppress(InputRefused, UnicodeError):
-        return parse_url(url, _SCHEMES)
+        return parse_url(url, SCHEMES)
     return None
 
 

@@ -18,12 +18,11 @@ from rich.text import Text
 from anabranch.metainfo import printable
 from anabranch.model import InfoHash
 from anabranch.net import Url
-from anabranch.tracker import AnnounceReply, Endpoint, ErrorType, ScrapeReply, TrackerFault
+from anabranch.tracker import SCHEMES, AnnounceReply, Endpoint, ErrorType, ScrapeReply, TrackerFault
 
 ALL_WORK, NONE_WORKS, SOME_WORK = 0, 1, 3  # exit codes
 MOST_DETAIL = 2
 SLOW = 5.0  # seconds; most answer within one
-_KINDS = {"http": "http", "https": "http", "udp": "udp", "ws": "websocket", "wss": "websocket"}
 _STYLES = {"works": "green", "slow": "yellow", "partly": "yellow", "fails": "red"}
 _WIDTHS = {"Tier": 4, "State": 6, "Health": 6, "Seeds": 5, "Leech": 5, "Peers": 5, "Time": 5}  # all but the name
 _LONGEST_NAME = 72  # columns, where nothing else limits it
@@ -55,7 +54,7 @@ class Subject:
     @property
     def kind(self) -> str:
         """How it is spoken to: "http", "udp", "websocket", or "unusable"."""
-        return "unusable" if self.place is None else _KINDS[self.place.scheme]
+        return "unusable" if self.place is None else SCHEMES[self.place.scheme]
 
 
 @dataclass(frozen=True, slots=True)

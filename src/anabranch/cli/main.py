@@ -297,7 +297,8 @@ def announce(**given: Any) -> int:
     """Ask a tracker for peers.
 
     HASH is an info hash (hex or base32), a magnet link or a .torrent file. The tracker may list this machine as a peer
-    until its interval is over; `--event stopped` takes that back.
+    until its interval is over; `--event stopped` takes that back where peers are known by address: each run has a
+    peer id of its own.
     """
     from .asking import Asking, ask_for_peers
 

@@ -247,7 +247,7 @@ def reach_options(command: F) -> F:
             "--http-proxy",
             metavar="URL",
             callback=url_of("http"),
-            help="http://[USER:PASSWORD@]HOST:PORT that web seeds and HTTP trackers are asked through.",
+            help="http://[USER:PASSWORD@]HOST:PORT that web seeds and trackers (UDP: none) are asked through.",
         ),
         click.option(
             "--ca-file",

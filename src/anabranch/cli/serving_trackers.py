@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from anabranch.metainfo import Magnet, load
 from anabranch.model import InfoHash
-from anabranch.net import ample_descriptors
+from anabranch.net import ample_descriptors, new_loop
 from anabranch.tracking import Announce, Counted, Listeners, Rules
 
 from . import logs, words
@@ -50,7 +50,7 @@ def serve(serving: Serving) -> int:
     """
     rules = Rules(serving.interval, only_these(serving.only))
     ample_descriptors()
-    with Interrupt() as interrupt, asyncio.Runner(loop_factory=_new_loop) as runner:
+    with Interrupt() as interrupt, asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(_serve(serving, rules, interrupt))
     return INTERRUPTED
 
@@ -204,12 +204,3 @@ def _numbers(listeners: Listeners) -> str:
 def _client(peer_id: bytes) -> str:
     """What a peer id begins with, by which clients are known."""
     return "".join(chr(byte) if 0x20 < byte < 0x7F else "." for byte in peer_id[:8])
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop

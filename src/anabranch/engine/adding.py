@@ -126,15 +126,17 @@ def sources_of(source: Metainfo | Magnet) -> list[Source]:
 
 def enrich(engine: Engine, torrent: TorrentState, source: Metainfo | Magnet) -> None:
     """Within a turn: a torrent that is here was added again: what the source knows beyond us is of use, in this run."""
+    private = torrent.metainfo.info.private
     if isinstance(source, Metainfo):
         learning.take_metainfo(engine, torrent, source)
+        tiers = source.trackers
     else:
         sources.add(engine, torrent, source.sources)
-    webseeding.add(engine, torrent, sources_of(source))
-    theirs = torrent.metainfo.info.private or torrent.swarm.trackers.chosen is not None
-    if not theirs:  # anybody can write a link to a private one, whose peers are its tracker's; or the user has chosen
-        tiers = source.trackers if isinstance(source, Metainfo) else [(url,) for url in source.trackers]
-        torrent.metainfo = announcing.with_trackers(torrent.metainfo, tiers)
+        tiers = tuple((url,) for url in source.trackers)
+    if not private:  # anybody can write a link to a private one, whose content and peers are its tracker's matter
+        webseeding.add(engine, torrent, sources_of(source))
+        owns = isinstance(source, Metainfo) and source.info.private and bool(tiers)
+        announcing.know_more(engine, torrent, tiers, owns=owns)
     if torrent.swarm.trackers or isinstance(torrent.stage, Learning | Live):
         announcing.begin(engine, torrent)
 
@@ -161,6 +163,8 @@ def take_over(torrent: TorrentState, saved: SavedTorrent, sessions: SessionStore
     if saved.trackers is not None:
         trackers = torrent.swarm.trackers
         trackers.chosen, trackers.trusted = saved.trackers.tiers, saved.trackers.trusted
+        own = {url for tier in torrent.metainfo.trackers for url in tier}
+        trackers.alone = not own.issubset(url for tier in trackers.chosen for url in tier)  # some are not wanted
         torrent.metainfo = replace(torrent.metainfo, trackers=trackers.chosen)
     if not torrent.pieces.learned:
         torrent.worth.when_known = any(saved.priorities)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Callable, Sequence
 
 from anabranch.tracker import FaultKind, Offer, TrackerClient, TrackerFault
@@ -17,7 +17,7 @@ from anabranch.tracker import FaultKind, Offer, TrackerClient, TrackerFault
 from . import announcing, scraping
 from .agenda import Agenda
 from .engine import Engine
-from .fleet import AT_ONCE, PER_HOST, host_of, shown
+from .fleet import AT_ONCE, host_of, shown
 from .names_io import FamilyNames
 from .scraping import Scrape
 from .trackers import Announce, Farewell
@@ -25,6 +25,7 @@ from .trackers import Announce, Farewell
 log = logging.getLogger(__name__)
 
 _LAST_PATIENCE = 5.0  # seconds for a tracker to hear that we leave
+_LAST_PER_HOST = 32  # of fleet.AT_ONCE: the client may have thousands to tell in these seconds, and then is gone
 _LAST_QUEUED = 60.0  # seconds after which nobody has to be told any more
 _SCRAPED_AT_ONCE = 8  # trackers
 _GRACE = 1.0  # seconds that the client, when it ends, waits for trackers that may just be hearing of us
@@ -43,6 +44,7 @@ class Announcer:
     def __init__(self, engine: Engine, bind: Sequence[str], tls: ssl.SSLContext | None, names: FamilyNames) -> None:
         config = engine.config
         self._engine = engine
+        self._names = names
         self._client = TrackerClient(
             config.identity.user_agent,
             bind=bind,
@@ -87,8 +89,9 @@ class Announcer:
         if self._group is None or not (engine.due.announces.queued or engine.due.announces.deadline() <= now):
             return
         under_way = [one.tracker.url for one in self._asking.values()]
+        told_of = ChainMap({one.key: 1 for one in self._asking.values()}, self._leaving)
         with engine.turn:
-            due = announcing.take(engine, now, port, under_way, self._leaving)
+            due = announcing.take(engine, now, port, under_way, told_of)
         for one in due:
             task = self._group.create_task(self._ask(one))
             self._asking[task] = one
@@ -157,7 +160,7 @@ class Announcer:
         engine = self._engine
         under_way = Counter(host_of(one.tracker.url) for one in self._telling.values())
         for host in self._waiting.places():
-            while under_way[host] < PER_HOST and len(self._telling) < AT_ONCE:
+            while under_way[host] < _LAST_PER_HOST and len(self._telling) < AT_ONCE:
                 last = self._waiting.first(host)
                 if last is None:
                     break
@@ -183,6 +186,8 @@ class Announcer:
             async with asyncio.timeout(_LAST_PATIENCE if one.last else None):
                 answer = await self._client.announce(url, one.request, trusted=one.trusted)
         except TrackerFault as fault:
+            if fault.kind in (FaultKind.NETWORK, FaultKind.TIMEOUT):
+                self._names.forget(host_of(url))  # it may have moved
             engine.network.run(announcing.failed, engine, one, fault)
         except TimeoutError:
             log.debug("tracker does not listen tracker=%s", shown(url))

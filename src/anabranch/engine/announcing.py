@@ -11,42 +11,32 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from math import inf
 
-from anabranch.metainfo import Metainfo
 from anabranch.model import InfoHash
-from anabranch.tracker import Announced, AnnounceRequest, Event, FaultKind, Offer, TrackerFault
+from anabranch.tracker import Announced, Event, FaultKind, Offer, TrackerFault
 
 from . import events
+from .announce_list import take_list, with_trackers
 from .directory import names_of
 from .engine import Engine
 from .fleet import AT_ONCE, PER_URL, Busy, Quiet, shown
 from .membership import is_full
 from .metrics import ANNOUNCED
-from .pieces import length_in
 from .privacy import forget
 from .stage import Learning, Live
 from .state import Snapshot, TorrentState
+from .telling import announce_for, event_of, leave, say_goodbye
 from .tracker_status import endpoints_of
-from .trackers import FLOOR, Announce, Farewell, Heard, Line, Tiers, Tracker
+from .trackers import FLOOR, Announce, Farewell, Heard, Line, Tiers, Tracker, barred_for
 
-MOST_TRACKERS = 500  # of a torrent: a list of 300,000 would have us ask somebody's server again and again
 LOW_WATER = 50  # candidates that could be dialed, above which nobody is hungry
 _WORST = 3  # failures up to which the pause is doubled: 2, 4, 8 minutes
 _BARREN = 10  # answers that told of nobody new, up to which the pause is doubled; the tracker's interval ends it before
-_NUMWANT = 200
-_UNKNOWN_LEFT = 2**63 - 1  # bytes; some trackers take -1 amiss
 _LOOKED_AT = 256  # of those that are due, in one turn
 _SOON = 1.0  # seconds
 _MOST_OFFERS = 64  # WebRTC peers of a torrent that are kept
-
-
-def with_trackers(metainfo: Metainfo, tiers: Sequence[Sequence[str]]) -> Metainfo:
-    """The metainfo, and behind its own trackers those of *tiers* that it has not."""
-    known = {url for tier in metainfo.trackers for url in tier}
-    fresh = [tuple(url for url in dict.fromkeys(tier) if url not in known) for tier in tiers]
-    return replace(metainfo, trackers=metainfo.trackers + tuple(filter(None, fresh)))
 
 
 def is_hungry(engine: Engine, torrent: TorrentState) -> bool:
@@ -80,7 +70,7 @@ def begin(engine: Engine, torrent: TorrentState) -> None:
             torrent.swarm.trackers.append(tiers)
         if torrent.pieces.is_seed and torrent.totals.downloaded == tiers.downloaded:
             tiers.counted = True
-        _take_list(engine, tiers)
+        take_list(engine, tiers)
         _schedule(engine, tiers)
     engine.turn.outbox("announce", engine, engine.network.look_for_peers)
 
@@ -102,7 +92,7 @@ def again(engine: Engine, torrent: TorrentState) -> None:
             engine.due.fleet.forgive(tracker.url)
             if tracker.asked is not None:
                 fault = tracker.heard.fault
-                told = tracker.heard.least if fault is None else fault.retry_in
+                told = tracker.heard.least if fault is None else barred_for(fault)
                 allowed = max(FLOOR, told or 0.0)
                 tracker.wait(tracker.asked, min(tracker.pause, allowed), min(tracker.hurry, allowed))
         _schedule(engine, tiers)
@@ -123,11 +113,37 @@ def replace_all(engine: Engine, torrent: TorrentState, tiers: Sequence[Sequence[
     before = {url for tier in torrent.metainfo.trackers for url in tier}
     trackers = torrent.swarm.trackers
     trackers.trusted = {url for tier in tiers for url in tier}
+    trackers.alone = True
     torrent.metainfo = with_trackers(replace(torrent.metainfo, trackers=()), tiers)
     trackers.chosen = torrent.metainfo.trackers
     if torrent.metainfo.info.private and before.isdisjoint(trackers.trusted):
         forget(engine, torrent, frozenset({"tracker", "incoming"}), "it is private, and has other trackers now")
     _begin_anew(engine, torrent)
+
+
+def know_more(engine: Engine, torrent: TorrentState, tiers: Sequence[Sequence[str]], *, owns: bool = False) -> None:
+    """A file or link has these; where the user said whom to have and nobody else, they are not wanted.
+
+    Args:
+        engine: The engine.
+        torrent: Whose.
+        tiers: What the file or link has.
+        owns: It is the file of a private torrent that was known by a link: those that only the link named, which
+            anybody can have written, are left with the peers that they told of. Those that the user named stay.
+    """
+    trackers = torrent.swarm.trackers
+    if trackers.alone:
+        return
+    if owns:
+        named = [tuple(url for url in tier if url in trackers.trusted) for tier in torrent.metainfo.trackers]
+        kept = {url for tier in (*tiers, *named) for url in tier}
+        if any(url not in kept for tier in torrent.metainfo.trackers for url in tier):
+            forget(engine, torrent, frozenset({"tracker"}), "the torrent is private, and that is not its tracker")
+        tiers = [*tiers, *named]
+        torrent.metainfo = replace(torrent.metainfo, trackers=())
+    torrent.metainfo = with_trackers(torrent.metainfo, tiers)
+    if trackers.chosen is not None:
+        trackers.chosen = torrent.metainfo.trackers
 
 
 def take(
@@ -140,7 +156,8 @@ def take(
         now: The time.
         port: Where we listen.
         under_way: URLs that are being asked, one for each announce.
-        leaving: Who is still to be told that a torrent leaves: if it is back already, that must be told afterwards.
+        leaving: Who is still to be told that a torrent leaves, or is being asked about it: if it is back already, that
+            must be told afterwards, or the tracker would forget it.
     """
     agenda, fleet = engine.due.announces, engine.due.fleet
     busy = Busy(under_way, fleet.known)
@@ -171,9 +188,9 @@ def take(
             busy.add(tracker.url)
             line.asking = tracker
             tracker.port = port
-            event = _event(tracker)
+            event = event_of(tracker)
             tracker.hears_complete = event is Event.COMPLETED
-            due.append(_announce(engine, line, tracker, event))
+            due.append(announce_for(engine, line, tracker, event))
             if len(due) == room:
                 break
     return due
@@ -195,7 +212,7 @@ def told(engine: Engine, one: Announce, answer: Announced) -> None:
         tracker.told_complete = True
     if not _is_of(engine, tiers, tracker):
         if one.request.event in (Event.STARTED, Event.COMPLETED):  # stop() left the rest to this answer
-            _say_goodbye(engine, line, tracker)
+            say_goodbye(engine, line, tracker)
         return
     for tier in tiers.tiers:
         if tracker in tier:
@@ -221,7 +238,7 @@ def told(engine: Engine, one: Announce, answer: Announced) -> None:
     pause = max(least, reply.interval)
     hurry = max(least, FLOOR * 2 ** max(tracker.barren - 1, 0))
     tracker.wait(now, pause, hurry)
-    if _event(tracker) is Event.COMPLETED:  # it became so meanwhile
+    if event_of(tracker) is Event.COMPLETED:  # it became so meanwhile
         tracker.wait(now, 0.0, 0.0)
     _go_on(engine, line)
     for endpoint in answer.endpoints:
@@ -244,14 +261,15 @@ def failed(engine: Engine, one: Announce, fault: TrackerFault) -> None:
     engine.due.fleet.failed(tracker.url, fault, now)
     if not _is_of(engine, tiers, tracker):
         if one.request.event is Event.COMPLETED and not one.last:
-            _say_goodbye(engine, line, tracker)
+            say_goodbye(engine, line, tracker)
         return
     tracker.fails += 1
     pause = FLOOR * 2 ** min(tracker.fails, _WORST)
     if fault.kind is FaultKind.URL:  # it will not become a better one
         pause = inf
-    pause = max(pause, fault.retry_in or 0.0)
+    pause = max(pause, barred_for(fault))
     tracker.wait(now, pause, pause)
+    fault.with_traceback(None)  # else who asked, and what with, stays in memory
     tracker.heard = Heard(now - one.due, fault, endpoints=endpoints_of(tiers.name, fault.endpoints))
     if line.current is tracker:
         line.current = None
@@ -290,7 +308,7 @@ def stop(engine: Engine, torrent: TorrentState) -> None:
         for line in tiers.lines:
             engine.due.announces.forget(line)
         for tracker in tiers.every():
-            _leave(engine, tiers, tracker)
+            leave(engine, tiers, tracker)
         tiers.tiers = []
     torrent.swarm.trackers.clear()
 
@@ -299,55 +317,6 @@ def _begin_anew(engine: Engine, torrent: TorrentState) -> None:
     torrent.swarm.trackers.snapshot = Snapshot()
     if torrent.swarm.trackers or isinstance(torrent.stage, Learning | Live):
         begin(engine, torrent)
-
-
-def _take_list(engine: Engine, tiers: Tiers) -> None:
-    """Have the trackers that the metainfo has, in its tiers: those that are new, and no others.
-
-    Within a tier who answered stays before who did not; the new ones are shuffled, that not all ask the same (BEP 12).
-    """
-    wanted = tiers.torrent.metainfo.trackers
-    urls = set(islice(filter(_counts, chain.from_iterable(wanted)), MOST_TRACKERS))
-    known = {tracker.url: tracker for tracker in tiers.every()}
-    for url, tracker in known.items():
-        if url not in urls:
-            for line in tiers.lines:
-                if line.asking is tracker:
-                    line.asking = None
-            _leave(engine, tiers, tracker)
-    fresh = not urls <= known.keys()
-    tiers.tiers = []
-    for listed in wanted:
-        here = urls.intersection(listed)
-        urls -= here
-        new = [Tracker(url) for url in dict.fromkeys(listed) if url in here and url not in known]
-        kept = [tracker for url, tracker in known.items() if url in here]
-        tiers.tiers.append(kept + sorted(new, key=lambda _: engine.draw(1 << 30)))
-    tiers.tiers = [tier for tier in tiers.tiers if tier]
-    _line_up(engine, tiers, fresh)
-
-
-def _counts(url: str) -> bool:
-    """Whether a URL is meant to be asked: some programs mark those that the user switched off by a star."""
-    return not url.startswith("*")
-
-
-def _line_up(engine: Engine, tiers: Tiers, fresh: bool) -> None:
-    """Say whom of them one is asked at a time."""
-    here = tiers.every()
-    if not engine.config.announce_to_all:
-        if not tiers.lines:
-            tiers.lines.append(Line(tiers))
-        [line] = tiers.lines
-        if fresh or line.current not in here:
-            line.current = None  # the new ones are asked at once
-        return
-    kept = [line for line in tiers.lines if line.only in here]
-    for line in tiers.lines:
-        if line not in kept:
-            engine.due.announces.forget(line)
-    lined = {line.only for line in kept}
-    tiers.lines = kept + [Line(tiers, tracker) for tracker in here if tracker not in lined]
 
 
 def _schedule(engine: Engine, tiers: Tiers) -> None:
@@ -413,54 +382,3 @@ def _is_of(engine: Engine, tiers: Tiers, tracker: Tracker) -> bool:
 def _asked(line: Line, tracker: Tracker) -> None:
     if line.asking is tracker:  # and not another one, since this one was taken from the list
         line.asking = None
-
-
-def _leave(engine: Engine, tiers: Tiers, tracker: Tracker) -> None:
-    if tracker.knows and not tracker.hears_complete:
-        line = next((one for one in tiers.lines if one.only in (None, tracker)), None) or Line(tiers, tracker)
-        _say_goodbye(engine, line, tracker)
-
-
-def _say_goodbye(engine: Engine, line: Line, tracker: Tracker) -> None:
-    if engine.due.fleet.left_alone(tracker.url, engine.clock()) is not None:
-        return  # nobody answers there, and others have their farewells to say
-    event = Event.STOPPED if tracker.told_complete or tracker.fails else Event.COMPLETED
-    last = replace(_announce(engine, line, tracker, event), last=True)
-    engine.turn.outbox("stop", tracker, engine.network.announce, last)
-
-
-def _event(tracker: Tracker) -> Event:
-    if not tracker.knows:
-        return Event.STARTED
-    return Event.NONE if tracker.told_complete else Event.COMPLETED
-
-
-def _announce(engine: Engine, line: Line, tracker: Tracker, event: Event) -> Announce:
-    tiers = line.tiers
-    totals, policy, config = tiers.torrent.totals, tiers.torrent.policy, engine.config
-    wants_peers = config.dial_peers and (policy.download or policy.upload)
-    request = AnnounceRequest(
-        info_hash=tiers.name,
-        peer_id=engine.peer_id,
-        port=tracker.port,
-        uploaded=totals.uploaded - tiers.uploaded,
-        downloaded=totals.downloaded - tiers.downloaded,
-        left=_left(tiers.torrent),
-        event=event,
-        numwant=_NUMWANT if wants_peers else 0,
-        key=int.from_bytes(engine.peer_id[-4:], "big"),
-        tracker_id=tracker.tracker_id,
-        supports_encryption=config.encrypts.takes_obfuscated,
-        requires_encryption=not config.encrypts.takes_plain,
-        corrupt=totals.corrupt,
-        redundant=totals.wasted,
-    )
-    trusted = tracker.url in tiers.torrent.swarm.trackers.trusted
-    return Announce(line, tracker, request, engine.clock(), trusted)
-
-
-def _left(torrent: TorrentState) -> int:
-    table = torrent.pieces
-    if not table.learned:
-        return _UNKNOWN_LEFT
-    return length_in(table.geometry, ~table.complete)

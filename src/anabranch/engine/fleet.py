@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from anabranch.model import InputRefused
 from anabranch.net import Bucket, parse_url
-from anabranch.tracker import FaultKind, TrackerFault
+from anabranch.tracker import SCHEMES, FaultKind, TrackerFault
 
 AT_ONCE = 64  # announces under way
 STRANGERS = 48  # of them to trackers that nobody has heard of: hundreds of dead ones leave room for those that answer
@@ -26,7 +26,6 @@ _PAUSES = (120.0, 240.0, 480.0)  # seconds that a silent tracker is left alone b
 _NOBODY = frozenset({FaultKind.NAME, FaultKind.NETWORK, FaultKind.TIMEOUT, FaultKind.TLS})
 _OURS = frozenset({FaultKind.CANCELLED, FaultKind.CLOSED, FaultKind.INTERNAL, FaultKind.FORBIDDEN, FaultKind.URL})
 _MOST = 4096  # hosts and trackers that are remembered
-SCHEMES = ("http", "https", "udp", "ws", "wss")
 
 
 @dataclass(slots=True)

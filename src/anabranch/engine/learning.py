@@ -16,7 +16,8 @@ from anabranch.metainfo import Body, Info, Magnet, Metainfo, MetainfoError, Piec
 from anabranch.model import BLOCK_SIZE, Geometry, InputRefused, Priority, TorrentError, no_pieces
 from anabranch.wire import METADATA, Doubt, Judged, MetadataFetch, MetadataRequest, write_metadata
 
-from . import announcing, events, exchanging
+from . import events, exchanging
+from .announce_list import with_trackers
 from .chatter import Chatter
 from .engine import Engine
 from .failing import fail_for_good
@@ -235,9 +236,10 @@ def _begin(engine: Engine, torrent: TorrentState, found: Learned, selected: Sele
     torrent.disk.checks = Checks(no_pieces(geometry.piece_count))
     torrent.disk.dirty = True
     # Last: users read it without the turn, and what belongs to it must be there. It may have got trackers meanwhile.
-    torrent.metainfo = announcing.with_trackers(found.metainfo, torrent.metainfo.trackers)
-    if torrent.swarm.trackers.chosen is not None:
-        torrent.metainfo = replace(torrent.metainfo, trackers=torrent.swarm.trackers.chosen)
+    metainfo, trackers = found.metainfo, torrent.metainfo.trackers
+    if metainfo.info.private or torrent.swarm.trackers.chosen is not None:  # some may have been left meanwhile
+        metainfo = replace(metainfo, trackers=())
+    torrent.metainfo = with_trackers(metainfo, trackers)
     engine.directory.add(torrent)
     if wanted:
         select(torrent, selected)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from anabranch.model import Address
-from anabranch.net import dial
+from anabranch.net import dial, new_loop
 
 from . import asking, closing, dialing, membership, planning, saving, ticking
 from .announcer_io import Announcer
@@ -43,16 +43,6 @@ _IDLE_LOOK = 0.1  # seconds between looks at peers that wait for the end game
 _LONGEST_PAD = 256  # bytes of padding in an obfuscated handshake; the protocol allows 512
 _AT_ONCE = 64  # torrents that are saved, or looked at when they close, in one turn
 _CLOSING_LOOK = 0.02  # seconds between looks at torrents that are closing
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """The fastest loop there is."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
 
 
 class NetworkThread:
@@ -144,7 +134,10 @@ class NetworkThread:
 
     def scrape(self, scrapes: list[Scrape], done: Callable[[], None]) -> None:
         """See Network."""
-        self.call(self._announcer.scrape, scrapes, done)
+        try:
+            self.loop.call_soon_threadsafe(self._announcer.scrape, scrapes, done)
+        except RuntimeError:  # the loop is closed: nobody will be asked, and nobody shall wait for it
+            done()
 
     def plan(self) -> None:
         """See Network."""

@@ -13,10 +13,11 @@ from math import inf
 
 from anabranch.metainfo import Metainfo, MetainfoError
 from anabranch.model import InfoHash, InfoHashV2, InputRefused, TorrentError
-from anabranch.net import NetworkFailed, Trouble, parse_url
+from anabranch.net import NetworkFailed, Trouble
 
 from . import events
 from .engine import Engine
+from .fleet import shown
 from .stage import Learning
 from .state import TorrentState
 
@@ -25,7 +26,6 @@ AT_ONCE = 4  # of the client: each may bring as much as a .torrent file may have
 STAGGER = 5.0  # seconds for a source, until the torrent's next one is asked beside it
 RETRIES = 3  # after the first failure
 FIRST_PAUSE = 60.0  # seconds; doubled each time
-_SCHEMES = ("http", "https")
 _PASSING = frozenset({408, 425, 429})  # request timeout, too early, too many requests (RFC 9110, 8470, 6585)
 _HOPELESS = frozenset({Trouble.FORBIDDEN, Trouble.REDIRECT, Trouble.SIZE})
 
@@ -131,14 +131,6 @@ def failed(engine: Engine, source: MetadataSource, error: TorrentError) -> None:
     if following is not None:
         agenda.put(following, now)
     engine.tell(events.MetadataSourceFailed(torrent.info_hash, shown(source.url), str(error), pause))
-
-
-def shown(url: str) -> str:
-    """A source's URL without what must not be told: scheme, host and port."""
-    try:
-        return str(parse_url(url, _SCHEMES))
-    except (InputRefused, UnicodeError):
-        return "not a URL"
 
 
 def _add(known: dict[str, MetadataSource], torrent: TorrentState, urls: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ from anabranch.net import HttpClient
 from . import adding, sources
 from .config import Config
 from .engine import Engine
+from .fleet import shown
 from .names_io import FamilyNames
 from .sources import MetadataSource, NotServed
 
@@ -115,7 +116,7 @@ class SourceReader:
         except TorrentError as error:
             run(sources.failed, self._engine, source, error)
         except Exception:  # bulkhead: our own mistake ends one question
-            log.exception("request failed source=%s", sources.shown(source.url))
+            log.exception("request failed source=%s", shown(source.url))
             run(sources.failed, self._engine, source, TorrentError("internal error"))
         else:
             run(_learn, self._engine, source, metainfo)

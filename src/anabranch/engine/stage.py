@@ -30,7 +30,7 @@ class Learning:
     fetch: MetadataFetch | None
     select: tuple[tuple[int, int], ...] | None = None
     reading: bool = False
-    sources: dict[str, MetadataSource] = field(default_factory=dict)
+    sources: dict[str, MetadataSource] = field(default_factory=dict, repr=False)  # URLs may have passkeys
 
 
 @dataclass(frozen=True, slots=True)

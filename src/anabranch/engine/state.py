@@ -206,16 +206,18 @@ class Trackers(list["Tiers"]):
         snapshot: What was told of them last.
         offers: WebRTC peers that they told of, the latest, for the transport that will take them: some KiB each.
         chosen: The announce list, if the user changed it.
+        alone: The user said whom to have, and no others.
         trusted: Those of them that the user named.
     """
 
-    __slots__ = ("chosen", "offers", "snapshot", "trusted")
+    __slots__ = ("alone", "chosen", "offers", "snapshot", "trusted")
 
     def __init__(self) -> None:
         super().__init__()
         self.snapshot: Snapshot[list[TrackerStatus]] = Snapshot()
         self.offers: deque[WebRtcOffer] | None = None
         self.chosen: tuple[tuple[str, ...], ...] | None = None
+        self.alone = False
         self.trusted: Set[str] = frozenset()
 
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from math import inf
 from typing import NamedTuple
 
 from anabranch.model import InfoHash
-from anabranch.tracker import Endpoint, FaultKind, TrackerFault
+from anabranch.tracker import SCHEMES, Endpoint, FaultKind, TrackerFault
 
 from .engine import Engine
 from .fleet import shown
 from .state import TorrentState
 from .trackers import Line, Tracker
 
-_KINDS = {"http": "http", "https": "http", "udp": "udp", "ws": "websocket", "wss": "websocket"}
+MOST = 1000  # of a torrent's trackers: no more than half as many are asked, and 100,000 would be a turn of a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,27 +120,8 @@ def endpoints_of(name: InfoHash, endpoints: Iterable[Endpoint]) -> tuple[Endpoin
     )
 
 
-def tracker_statuses(engine: Engine, torrent: TorrentState) -> list[TrackerStatus]:
-    """All trackers of a torrent, by tier and URL. Within a turn."""
-    now = engine.clock()
-    found: dict[str, list[_Found]] = {}
-    for tiers in torrent.swarm.trackers:
-        for line in tiers.lines:
-            times = line.expected(tiers.hungry)
-            for tracker in line.every():
-                found.setdefault(tracker.url, []).append(_Found(line, tracker, times.get(tracker)))
-    tier_of: dict[str, int] = {}
-    for number, tier in enumerate(torrent.metainfo.trackers):
-        for url in tier:
-            tier_of.setdefault(url, number)  # one that is named twice is asked once, where it comes first
-    return sorted(
-        (_status(url, number, found.get(url, []), now) for url, number in tier_of.items()),
-        key=lambda one: (one.tier, one.url),
-    )
-
-
 class _Found(NamedTuple):
-    """A tracker for one name of the torrent, and when it is asked next."""
+    """A tracker as it is asked for one name of the torrent, and when it is asked next."""
 
     line: Line
     tracker: Tracker
@@ -147,12 +129,31 @@ class _Found(NamedTuple):
 
     @property
     def fault(self) -> TrackerFault | None:
+        """What went wrong there last."""
         return self.tracker.heard.fault if self.tracker.heard is not None else None
+
+
+def tracker_statuses(engine: Engine, torrent: TorrentState) -> list[TrackerStatus]:
+    """All trackers of a torrent, by tier and URL, but for those that an endless list goes on to. Within a turn."""
+    now = engine.clock()
+    found: dict[str, list[_Found]] = {}
+    for line in (line for tiers in torrent.swarm.trackers for line in tiers.lines):
+        times = line.expected(line.tiers.hungry)
+        for tracker in line.every():
+            at, quiet = times.get(tracker), engine.due.fleet.left_alone(tracker.url, now)
+            if at is not None and quiet is not None:
+                at = max(at, quiet.until)
+            found.setdefault(tracker.url, []).append(_Found(line, tracker, at))
+    listed = ((url, number) for number, tier in enumerate(torrent.metainfo.trackers) for url in tier)
+    return sorted(
+        (_status(url, number, found.get(url, []), now) for url, number in islice(listed, MOST)),
+        key=lambda one: (one.tier, one.url),
+    )
 
 
 def _status(url: str, tier: int, found: list[_Found], now: float) -> TrackerStatus:
     """One URL. Where several names of the torrent are announced there, the one that fails speaks for it."""
-    name, kind = shown(url), _KINDS.get(url.partition(":")[0].lower(), "")
+    name, kind = shown(url), SCHEMES.get(url.partition(":")[0].lower(), "")
     if not found:
         return TrackerStatus(url, name, tier, kind, "off", at=now)
     line, tracker, _ = max(found, key=lambda one: one.fault is not None)

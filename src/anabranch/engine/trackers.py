@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 FLOOR = 60.0  # seconds between two announces to a tracker, whatever it says, but to tell it that we have got everything
 
+_LONGEST_RETRY = 24 * 3600.0  # seconds; a page of a network that wants a login first may say anything, and be gone soon
+
 Farewell = tuple[str, InfoHash]  # a tracker's URL, and by which name the torrent leaves
+
+
+def barred_for(fault: TrackerFault) -> float:
+    """Seconds for which a tracker that failed wants to be left alone: a day at most, or infinity, for ever (BEP 31)."""
+    retry_in = fault.retry_in or 0.0
+    return retry_in if retry_in == inf else min(retry_in, _LONGEST_RETRY)
 
 
 @dataclass(slots=True)

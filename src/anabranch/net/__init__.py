@@ -5,12 +5,14 @@ from .buckets import Bucket
 from .datagrams_io import Datagrams
 from .http_connection_io import BodyFlow
 from .http_dial_io import connect_to, system_tls
-from .http_heads import headers_for
+from .http_heads import headers_for, request_head
 from .http_io import HttpClient, HttpReply
+from .http_walk_io import Answer, Sink
 from .identity import ANABRANCH, ANONYMOUS, DELUGE, IDENTITIES, RANDOM_BYTES, Identity, identity_named
+from .loops_io import new_loop
 from .names_io import Names
 from .peer_priority import crc32c, peer_priority
-from .range_io import Answer, RangeClient, Sink
+from .range_io import RangeClient
 from .resolve_io import NotResolved, Resolve, resolve, resolve_soon
 from .sockets_io import (
     ACCEPT_PAUSE,
@@ -26,7 +28,7 @@ from .sockets_io import (
 )
 from .sources import source_for
 from .troubles import NetworkFailed, Trouble
-from .urls import Url, Use, address_in, is_forbidden, parse_url, why_not_asked, without_secrets
+from .urls import Url, Use, address_in, parse_url, why_not_asked, without_secrets
 
 __all__ = [
     "ACCEPT_PAUSE",
@@ -63,13 +65,14 @@ __all__ = [
     "headers_for",
     "hung_up",
     "identity_named",
-    "is_forbidden",
     "is_this_machine",
     "listen",
     "neighbourhood",
     "network",
+    "new_loop",
     "parse_url",
     "peer_priority",
+    "request_head",
     "resolve",
     "resolve_soon",
     "source_for",

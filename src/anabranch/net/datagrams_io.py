@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from errno import EMSGSIZE, ENOBUFS
+from typing import Any
 
 from anabranch.model import Address, InputRefused, canonical_host
 
@@ -31,7 +32,6 @@ _ERROR = struct.Struct("=IB")  # sock_extended_err: the error's number, who told
 _ERROR_ROOM = 256  # bytes that the system's words about one of them take at most: 16 + 16 + 28 and a header
 
 log = logging.getLogger(__name__)
-
 
 _Heard = Callable[[bytes], None]
 _Lost = Callable[[bytes, OSError], None]
@@ -113,7 +113,7 @@ class Datagrams:
                 break
             except OSError:  # what befell one of those we sent; the socket is as good as before
                 continue
-            heard, _ = self._waiting.get(Address(canonical_host(name[0]), name[1]), (None, None))
+            heard, _ = self._who_waits(name)
             if heard is not None:
                 self._hand(heard, datagram)
             if self._socket.fileno() < 0:
@@ -130,14 +130,15 @@ class Datagrams:
             except OSError:
                 return count > 0
             number = next((_ERROR.unpack_from(told)[0] for _, _, told in words if len(told) >= _ERROR.size), 0)
-            _, lost = (
-                self._waiting.get(Address(canonical_host(name[0]), name[1]), (None, None)) if name else (None, None)
-            )
+            _, lost = self._who_waits(name) if name else (None, None)
             if lost is not None and number not in (0, EMSGSIZE):  # that one says how long datagrams may be
                 self._hand(lost, beginning, OSError(number, os.strerror(number)))
             if self._socket.fileno() < 0:
                 break
         return True
+
+    def _who_waits(self, name: tuple[Any, ...]) -> tuple[_Heard | None, _Lost | None]:
+        return self._waiting.get(Address(canonical_host(name[0]), name[1]), (None, None))
 
     def _hand(self, take: Callable[..., None], *what: object) -> None:
         try:

@@ -13,6 +13,7 @@ from .http_heads import MAX_HEAD, Head
 from .troubles import NetworkFailed, Trouble
 
 _LONGEST_LINE = 4 * 1024  # bytes; a size, and extensions that nobody sends
+_LONGEST_CODING = 16  # characters of a name that is told
 _ENDLESS = sys.maxsize  # until the connection ends: whether all of it came, nobody knows
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?", re.DOTALL)
 
@@ -66,7 +67,9 @@ def refuse_packed(head: Head) -> None:
     """
     coding = head.headers.get("content-encoding", "").strip().lower()
     if coding not in ("", "identity"):
-        raise NetworkFailed(Trouble.PROTOCOL, f"the reply is encoded as {coding[:20]!r}, which we did not ask for")
+        # half a passkey would not be known as one
+        named = repr(coding) if len(coding) <= _LONGEST_CODING else "something"
+        raise NetworkFailed(Trouble.PROTOCOL, f"the reply is encoded as {named}, which we did not ask for")
 
 
 class PartedBody(Body):

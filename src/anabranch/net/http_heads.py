@@ -233,7 +233,7 @@ def _length(told: list[str], in_parts: bool, careless: bool) -> tuple[int | None
     for one in lengths:
         found = (_CARELESS_DIGITS if careless else _DIGITS).fullmatch(one)
         if found is None:
-            raise NetworkFailed(Trouble.PROTOCOL, f"the reply's length is no number: {one[:20]!r}")
+            raise NetworkFailed(Trouble.PROTOCOL, "the reply's length is no number")
         numbers.append(int(found[found.re.groups]))
     return min(numbers), len(lengths) > 1 or not all(map(_DIGITS.fullmatch, lengths))
 

@@ -9,7 +9,6 @@ and no 0.13 s of import at the first. Not here: replies without a status line, o
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from sys import maxsize
@@ -19,8 +18,7 @@ from anabranch.model import Address
 
 from .http_connection_io import BodyFlow
 from .http_packing import unpacked
-from .http_walk_io import Answer, Errand, Forget, Walker
-from .resolve_io import Resolve, resolve_soon
+from .http_walk_io import Answer, Errand, Walker
 from .troubles import NetworkFailed, Trouble
 from .urls import Url, Use, parse_url
 
@@ -49,43 +47,8 @@ class HttpReply:
     address: Address | None
 
 
-class HttpClient:
-    """Connections to HTTP servers, kept open for the next request. Belongs to one event loop; close it there.
-
-    Args:
-        user_agent: What we call ourselves; empty: we do not say.
-        bind: Our own IP addresses to speak from, none for the system's choice; a family without one is not spoken.
-        proxy: Who carries every request (RFC 9110, 7.7 and 9.3.6), an http URL; it is never passed by.
-        tls: How servers are verified; None for the system's certificates.
-        resolve: Who knows names; with a proxy, its own only.
-        forget: Told of a host that could not be connected to at any of its addresses: what is remembered may be old.
-        mitigate: Hold URLs that nobody trusts to why_not_asked(); what is_forbidden() is so without this, too.
-    """
-
-    def __init__(
-        self,
-        user_agent: str,
-        *,
-        bind: Sequence[str] = (),
-        proxy: Url | None = None,
-        tls: ssl.SSLContext | None = None,
-        resolve: Resolve = resolve_soon,
-        forget: Forget | None = None,
-        mitigate: bool = True,
-    ) -> None:
-        self._walker = Walker(
-            user_agent, bind=bind, proxy=proxy, tls=tls, resolve=resolve, forget=forget, mitigate=mitigate
-        )
-
-    @property
-    def proxied(self) -> bool:
-        """Whether a proxy looks names up: what is known here of their addresses is of no use."""
-        return self._walker.proxy is not None
-
-    @property
-    def mitigates(self) -> bool:
-        """Whether URLs that nobody trusts are held to why_not_asked()."""
-        return self._walker.mitigate
+class HttpClient(Walker):
+    """HTTP servers, asked for all of something. Made and closed as Walker says."""
 
     async def get(
         self,
@@ -119,14 +82,10 @@ class HttpClient:
         errand = Errand(reply, maxsize, use, trusted, headers=headers, to=to, whole=reply.may_be_all)
         try:
             async with asyncio.timeout(timeout):
-                await self._walker.get(here, errand)
+                await self.walk(here, errand)
         except TimeoutError as late:
             raise NetworkFailed(Trouble.TIMEOUT, f"no answer within {round(timeout, 2):g} s") from late
         return reply.read()
-
-    async def close(self) -> None:
-        """Hang up everywhere. A later get() would start anew."""
-        await self._walker.close()
 
 
 class _Reply:

@@ -31,7 +31,8 @@ def unpacked(body: bytes, coding: str, limit: int) -> bytes:
     """
     codings = {one.strip().lower() for one in coding.split(",")} - {"", "identity"}
     if codings & _OTHERS or len(codings & _OURS) > 1:
-        raise NetworkFailed(Trouble.PROTOCOL, f"the reply is encoded as {coding[:20]!r}, which we did not ask for")
+        known = ", ".join(sorted(codings & (_OTHERS | _OURS)))  # and not what else it says: half a passkey, maybe
+        raise NetworkFailed(Trouble.PROTOCOL, f"the reply is encoded as {known!r}, which we did not ask for")
     if not body or not codings & _OURS:
         return body
     ways = [(body, _ANY_ZLIB)]
@@ -49,8 +50,7 @@ def unpacked(body: bytes, coding: str, limit: int) -> bytes:
             raise NetworkFailed(Trouble.SIZE, f"the reply is longer than {limit} bytes")
         if decoder.eof:
             return content
-    if body.startswith(_GZIP[:2]) or (
-        body[0] & 15 == 8 and int.from_bytes(body[:2]) % 31 == 0
-    ):  # gzip's or zlib's head
+    is_zlib = body[0] & 15 == 8 and int.from_bytes(body[:2]) % 31 == 0  # by its head (RFC 1950, 2.2)
+    if is_zlib or body.startswith(_GZIP[:2]):
         raise NetworkFailed(Trouble.PROTOCOL, "the reply is packed, and broken inside or cut")
     return body  # it said so and is not: some servers do, and their reply is good

@@ -19,7 +19,7 @@ from .http_connection_io import BodyFlow, HttpConnection, Landing
 from .http_dial_io import NotConnected
 from .http_heads import Head, headers_for
 from .http_pool_io import Pool, Question
-from .resolve_io import NotResolved, Resolve
+from .resolve_io import NotResolved, Resolve, resolve_soon
 from .troubles import NetworkFailed, Trouble
 from .urls import Url, Use, address_in, is_public, redirected, why_not_asked
 
@@ -90,7 +90,7 @@ class Errand:
 
 
 class Walker:
-    """Runs errands. Belongs to one event loop; close it there.
+    """Runs errands over connections that are kept for the next one. Belongs to one event loop; close it there.
 
     Args:
         user_agent: What we call ourselves; empty: we do not say.
@@ -106,21 +106,21 @@ class Walker:
         self,
         user_agent: str,
         *,
-        bind: Sequence[str],
-        proxy: Url | None,
-        tls: ssl.SSLContext | None,
-        resolve: Resolve,
-        forget: Forget | None,
-        mitigate: bool,
+        bind: Sequence[str] = (),
+        proxy: Url | None = None,
+        tls: ssl.SSLContext | None = None,
+        resolve: Resolve = resolve_soon,
+        forget: Forget | None = None,
+        mitigate: bool = True,
     ) -> None:
-        self.proxy = proxy
-        self.mitigate = mitigate
+        self._proxy = proxy
+        self._mitigate = mitigate
         self._user_agent = user_agent
         self._resolve = resolve
         self._forget = forget
         self._pool = Pool(user_agent, bind, proxy, tls)
 
-    async def get(self, url: Url, errand: Errand) -> None:
+    async def walk(self, url: Url, errand: Errand) -> None:
         """Bring what *url* names to the errand's sink.
 
         Raises:
@@ -135,8 +135,8 @@ class Walker:
                 why_not_asked,
                 errand.named or here,
                 use=errand.use,
-                from_outside=outside and self.mitigate,
-                trusted=errand.trusted or not self.mitigate,
+                from_outside=outside and self._mitigate,
+                trusted=errand.trusted or not self._mitigate,
             )
             head, address = await self._ask(here, errand, await self._places(here, errand.to, families, judge))
             location = _location(head)
@@ -158,17 +158,17 @@ class Walker:
         raise NetworkFailed(Trouble.REDIRECT, f"more than {MAX_REDIRECTS} redirects")
 
     async def close(self) -> None:
-        """Hang up everywhere; what is under way fails. A later get() would start anew."""
+        """Hang up everywhere; what is under way fails. A later request would start anew."""
         await self._pool.close()
 
     async def _places(self, url: Url, to: Sequence[Address], families: set[bool], judge: _Judge) -> list[Address]:
         """Where to connect for a URL: to its host, or the proxy's."""
-        if self.proxy is not None:
+        if self._proxy is not None:
             address = address_in(url)
             if address is not None and (why := judge(address)):
                 raise NetworkFailed(Trouble.FORBIDDEN, why)
             try:
-                return await self._resolve(self.proxy.host, self.proxy.port)
+                return await self._resolve(self._proxy.host, self._proxy.port)
             except NotResolved as unknown:
                 raise NetworkFailed(Trouble.CONNECTION, f"the proxy: {unknown}") from unknown
         found = [one for one in to or await self._resolve(url.host, url.port) if one.is_v6 in families]
@@ -193,7 +193,7 @@ class Walker:
             return await self._pool.ask(question, places)
         except NotConnected:
             if self._forget is not None:
-                self._forget(url.host if self.proxy is None else self.proxy.host)
+                self._forget(url.host if self._proxy is None else self._proxy.host)
             raise
 
 

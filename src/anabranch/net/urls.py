@@ -213,7 +213,10 @@ def without_secrets(text: str, url: Url) -> str:
         return ""
     query, keys = url.target.partition("?")[2], _LIKE_A_KEY.findall(url.target)
     plain = [unquote_to_bytes(key).decode("utf-8", "replace") for key in keys]
-    for secret in sorted({url.target, url.login, query if "=" in query else "", *keys, *plain}, key=len, reverse=True):
+    password = url.login.partition(":")[2]
+    password = password if len(password) > 3 else ""  # it would be found in any words
+    found = {url.target, url.login, password, query if "=" in query else "", *keys, *plain}
+    for secret in sorted(found, key=len, reverse=True):
         if len(secret) > 1 and secret not in _NO_SECRETS:
             text = re.sub(re.escape(secret), "***", text, flags=re.IGNORECASE)
     return text

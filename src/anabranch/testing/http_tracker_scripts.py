@@ -208,7 +208,10 @@ def of_huge_head(request: WebRequest) -> WebSteps:
 def refusing_at_length(length: int) -> WebScript:
     """Who needs that many bytes to say why not."""
 
-    return answering(encode({"failure reason": b"Unregistered torrent " + b"because " * (length // 8)}))
+    def script(request: WebRequest) -> WebSteps:
+        yield whole(encode({"failure reason": b"Unregistered torrent " + b"because " * (length // 8)}))
+
+    return script
 
 
 def a_crowd(request: WebRequest) -> WebSteps:
@@ -254,19 +257,3 @@ def in_lines_of_its_own(request: WebRequest) -> WebSteps:
     """HTTP/1.0 with bare line feeds, no reason, no length."""
     yield b"HTTP/1.0 200\nContent-Type: text/plain\n\n" + encode(GOOD)
     yield HangUp()
-
-
-def on_status(request: WebRequest) -> WebSteps:
-    """The status that its path names, "announce/status/404", and a body as it names, if any."""
-    _, _, words = request.path.partition("status/")
-    status, _, body = words.partition("/")
-    yield whole(BODIES[body], status=int(status))
-
-
-BODIES = {
-    "": b"",
-    "page": DIGITS,
-    "precise": encode({"failure reason": "Torrent not registered with this tracker"}),
-    "vague": encode({"failure reason": "Come back another day (404, 503, 403)"}),
-    "good": encode(GOOD),
-}

@@ -3,15 +3,13 @@
 from .asked import Announced, Endpoint
 from .client_io import TrackerClient
 from .faults import TrackerFault
-from .kinds import ErrorType, FaultKind
+from .kinds import SCHEMES, ErrorType, FaultKind
 from .messages import AnnounceReply, AnnounceRequest, Event, ScrapeReply
-from .reasons import category_of_reason
 from .remedies import remedy_for
-from .udp_io import UdpTrackers
 from .websocket import Offer
-from .websocket_io import WebSocketTrackers
 
 __all__ = [
+    "SCHEMES",
     "AnnounceReply",
     "AnnounceRequest",
     "Announced",
@@ -23,8 +21,5 @@ __all__ = [
     "ScrapeReply",
     "TrackerClient",
     "TrackerFault",
-    "UdpTrackers",
-    "WebSocketTrackers",
-    "category_of_reason",
     "remedy_for",
 ]

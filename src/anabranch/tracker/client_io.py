@@ -35,6 +35,7 @@ from . import http as over_http
 from . import udp as over_udp
 from .asked import Announced, Endpoint, larger, merged, telling
 from .faults import FaultKind, TrackerFault
+from .kinds import SCHEMES
 from .messages import AnnounceReply, AnnounceRequest, ScrapeReply
 from .udp_io import UdpTrackers
 from .websocket import Offer
@@ -46,8 +47,6 @@ _LAME_GRACE = 0.3  # seconds, where it had its time once and was silent: thousan
 _MOST_LAME = 1000  # trackers that are known to be so
 _OK = 200
 _SHORT = 64 * 1024  # bytes of a reply that is read on the loop: 4,096 peers take 24 KiB
-_SCHEMES = ("http", "https", "udp", "ws", "wss")
-_WEBSOCKET = ("ws", "wss")
 
 _Reply = TypeVar("_Reply")
 
@@ -121,7 +120,7 @@ class TrackerClient:
         self._proxied = proxy is not None
         self._resolve = resolve
         self._mitigate = mitigate
-        self._schemes = _SCHEMES if websockets else tuple(one for one in _SCHEMES if one not in _WEBSOCKET)
+        self._schemes = [scheme for scheme, way in SCHEMES.items() if websockets or way != "websocket"]
         self._http = HttpClient(user_agent, bind=bind, proxy=proxy, tls=tls, resolve=resolve, mitigate=mitigate)
         self._udp = UdpTrackers(bind)
         self._websockets = WebSocketTrackers(user_agent, bind=bind, proxy=proxy, tls=tls, resolve=resolve, heard=heard)
@@ -309,7 +308,7 @@ class TrackerClient:
             return await self._by_udp(
                 addresses, seconds, lambda one, left: self._udp.announce(one, place.target, request, left)
             )
-        if place.scheme in _WEBSOCKET:
+        if SCHEMES[place.scheme] == "websocket":
             reply, answered = await self._websockets.announce(place, addresses, request, seconds), None
         else:
             asking = replace(place, target=over_http.announce_target(place.target, request))
@@ -322,7 +321,7 @@ class TrackerClient:
     ) -> _Answer[dict[bytes, ScrapeReply]]:
         if place.scheme == "udp":
             return await self._by_udp(addresses, seconds, lambda one, left: self._udp.scrape(one, info_hashes, left))
-        if place.scheme in _WEBSOCKET:
+        if SCHEMES[place.scheme] == "websocket":
             return _Answer(await self._websockets.scrape(place, addresses, info_hashes, seconds), None)
         asking = replace(place, target=over_http.scrape_target(place.target, info_hashes))
         body, answered = await self._get(asking, addresses, seconds, trusted)

@@ -98,5 +98,10 @@ class TrackerFault(TorrentError):
         return finer or remedy_for(self.error_type)
 
 
+def refusal(words: str, retry_in: float | None = None) -> TrackerFault:
+    """What a tracker's failure reason makes; it may be empty."""
+    return TrackerFault(FaultKind.REFUSED, words or "refused without a reason", retry_in=retry_in, reason=words)
+
+
 def _by_status(status: int) -> ErrorType:
     return _BY_STATUS.get(status, ErrorType.TRACKER_HTTP_ERROR)

@@ -16,7 +16,7 @@ from math import inf
 from anabranch.bencode import BencodeError, Limits, Value, decode
 from anabranch.model import Address, canonical_host
 
-from .faults import ErrorType, FaultKind, TrackerFault
+from .faults import ErrorType, FaultKind, TrackerFault, refusal
 from .messages import (
     DEFAULT_INTERVAL,
     MOST_PEERS,
@@ -152,9 +152,8 @@ def status_fault(status: int, reason: str, body: bytes, retry_after: str = "") -
     except TrackerFault as fault:
         if fault.kind is FaultKind.REFUSED:
             retry_in = retry_in if fault.retry_in is None else fault.retry_in
-            vague = (
-                category_of_reason(fault.reason) is ErrorType.TRACKER_FAILURE
-            )  # then the status is what it is told by
+            # where the words say little, the status is what it is told by
+            vague = category_of_reason(fault.reason) is ErrorType.TRACKER_FAILURE
             text = f"{text}: {fault.text}" if vague else fault.text
             return TrackerFault(fault.kind, text, status=status, retry_in=retry_in, reason=fault.reason)
     return TrackerFault(FaultKind.STATUS, text, status=status, retry_in=retry_in)
@@ -185,8 +184,7 @@ def _table(body: bytes) -> dict[bytes, Value]:
     reason = _named(value, b"failure reason")
     if reason is not None:
         words = shown(reason) if isinstance(reason, bytes) else ""
-        text = words or "refused without a reason"
-        raise TrackerFault(FaultKind.REFUSED, text, retry_in=_retry_in(value), reason=words)
+        raise refusal(words, _retry_in(value))
     return value
 
 

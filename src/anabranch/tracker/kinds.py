@@ -1,8 +1,14 @@
-"""Names for what goes wrong with a tracker: the categories that programs are promised, and where exactly it was."""
+"""Kinds of trackers, and names for what goes wrong: the categories that programs are promised, and where it was."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
+
+SCHEMES: Mapping[str, str] = MappingProxyType(  # of the URLs that can be asked, and how each is spoken to
+    {"http": "http", "https": "http", "udp": "udp", "ws": "websocket", "wss": "websocket"}
+)
 
 
 class ErrorType(StrEnum):

@@ -53,8 +53,8 @@ _REMEDIES: Mapping[ErrorType, str] = {
 _FINER: Mapping[FaultKind, str] = {
     FaultKind.URL: "This URL cannot be asked: correct it or remove it.",
     FaultKind.FORBIDDEN: (
-        "The URL leads into your own machine or network, where little is asked of what torrents name. If you trust "
-        "this tracker, switch that protection off; else remove it."
+        "The URL leads into your own machine or network, where little is asked of what torrents name, and at some "
+        "addresses nothing ever. If you trust this tracker, switch that protection off; else remove it."
     ),
     FaultKind.TLS: (
         "There is no secure connection: the server's certificate is not valid or not trusted, or something on the way "

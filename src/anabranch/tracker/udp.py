@@ -2,7 +2,8 @@
 
 Source: BEP 15, with BEP 41 (the URL's path and query go along: they may hold a passkey). All torrents that are
 announced there share it and its connection id. BEP 15 repeats a request after 15, 30, 60 ... seconds; who waits for an
-answer here waits 15 in all, so that ours are repeated after 2.5, 5 and 10 seconds and given up when their time is over.
+answer here waits 15 in all, so that ours are repeated after 2.5, 5 and 10 seconds (then as the BEP says, for who has
+more patience), and given up when their time is over.
 
 Datagrams may be lost, doubled, late, or from somebody who guesses: what does not answer an open question is ignored,
 and only told where nothing better came. A tracker that does not answer is not flooded with what many torrents ask: only
@@ -20,12 +21,13 @@ from ipaddress import IPv4Address
 from math import inf
 from typing import TypeAlias
 
-from .faults import FaultKind, TrackerFault
+from .faults import FaultKind, TrackerFault, refusal
 from .messages import AnnounceReply, AnnounceRequest, ScrapeReply, compact_peers, interval_of, shown
 
 MAX_SCRAPED = 74  # torrents of one scrape (BEP 15)
 PATIENCE = 15.0  # seconds for one question
-_WAITS = (2.5, 5.0, 10.0)  # seconds until a question is repeated; the last one again and again
+_WAITS = (2.5, 5.0, 10.0, *(15.0 * (1 << n) for n in range(9)))  # seconds until a question is repeated
+_MOST_CONNECTS = 3  # the wait between connects grows so far: 15 s, that who asks next hears whether somebody is back
 _CONNECTION_LIFE = 60.0  # seconds that we may use a connection id
 _UNDER_WAY = 100  # questions sent and not answered; at 0.1 s a round that is 1,000 torrents a second
 _MAGIC = (0x41727101980).to_bytes(8, "big")
@@ -226,11 +228,11 @@ class UdpTracker:
                 return self._done(number, TrackerFault(FaultKind.UDP_CONNECTION, words))
             self._wait(number, question)  # the tracker may have forgotten us: once more, with a new one
             return []
-        return self._done(number, _refusal(words))
+        return self._done(number, refusal(words))
 
     def _connected(self, connecting: _Connecting, action: int, datagram: bytes, now: float) -> list[Answer]:
         if action == _ERROR:
-            return self._all_done(list(self._waiting), lambda: _refusal(shown(datagram[8:])))
+            return self._all_done(list(self._waiting), lambda: refusal(shown(datagram[8:])))
         if action == _CONNECT and len(datagram) >= 16:
             self._connecting = None
             self._connection, self._connected_at = datagram[8:16], now
@@ -285,7 +287,7 @@ class UdpTracker:
         connecting = self._connecting
         if connecting is not None:
             self._outbox.append(_MAGIC + struct.pack(">II", _CONNECT, connecting.number))
-            connecting.due = now + _pause(connecting.tries)
+            connecting.due = now + _pause(min(connecting.tries, _MOST_CONNECTS))
             connecting.tries += 1
 
     def _all_done(self, numbers: list[int], fault: Callable[[], TrackerFault]) -> list[Answer]:
@@ -321,10 +323,6 @@ class UdpTracker:
 
 def _pause(tries: int) -> float:
     return _WAITS[min(tries, len(_WAITS) - 1)]
-
-
-def _refusal(words: str) -> TrackerFault:
-    return TrackerFault(FaultKind.REFUSED, words or "refused without a reason", reason=words)
 
 
 def _scraped(datagram: bytes, info_hashes: Sequence[bytes]) -> Scraped:

@@ -17,7 +17,6 @@ from .udp import Scraped, UdpTracker
 
 _Outcome = AnnounceReply | Scraped | TrackerFault
 _IDLE_LIFE = 60.0  # seconds that a conversation is kept for its connection id, which is good for no longer
-
 _MOST_SILENT = 1000  # addresses that are remembered; they come from strangers' torrents
 
 

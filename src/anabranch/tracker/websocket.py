@@ -20,7 +20,7 @@ from typing import Any
 
 from anabranch.net import Url, without_secrets
 
-from .faults import FaultKind, TrackerFault
+from .faults import FaultKind, TrackerFault, refusal
 from .messages import DEFAULT_INTERVAL, AnnounceReply, AnnounceRequest, Event, ScrapeReply, interval_of, shown
 
 MAX_SCRAPED = 500  # torrents of one scrape: the answer stays well below what a message may have
@@ -179,8 +179,7 @@ class WebSocketTracker:
         words = self._words(told["failure reason"])
         self._announced.pop(self._questions[number].line, None)
         self.forget(number)
-        text = words or "refused without a reason"
-        return [(number, TrackerFault(FaultKind.REFUSED, text, retry_in=_retry_in(told), reason=words))]
+        return [(number, refusal(words, _retry_in(told)))]
 
     def _announced_to(self, told: _Message, info_hash: bytes) -> list[Answer | Offer]:
         number = self._first(info_hash)

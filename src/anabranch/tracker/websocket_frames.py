@@ -13,7 +13,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha1
 
-from anabranch.net import Url, headers_for, without_secrets
+from anabranch.net import Url, headers_for, request_head, without_secrets
 
 from .faults import FaultKind, TrackerFault
 from .messages import shown
@@ -229,6 +229,4 @@ def _masked(payload: bytes, mask: bytes) -> bytes:
 def _request(url: Url, user_agent: str, key: str) -> bytes:
     """Please speak WebSocket (4.1)."""
     asking = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": key, "Sec-WebSocket-Version": "13"}
-    headers = {**headers_for(url, user_agent), **asking}
-    lines = [f"GET {url.target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-    return "\r\n".join(lines).encode()
+    return request_head("GET", url.target, {**headers_for(url, user_agent), **asking})

@@ -13,13 +13,13 @@ import logging
 import os
 import ssl
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from secrets import token_bytes
 from typing import NamedTuple, cast
 
 from anabranch.model import Address
-from anabranch.net import NetworkFailed, NotResolved, Trouble, Url, connect_to, resolve_soon, system_tls
+from anabranch.net import NetworkFailed, NotResolved, Resolve, Trouble, Url, connect_to, resolve_soon, system_tls
 
 from .faults import FaultKind, TrackerFault
 from .messages import AnnounceReply, AnnounceRequest, Event, ScrapeReply
@@ -40,7 +40,6 @@ _WHOLE_RATE = 2 * _RATE  # of all trackers
 _FRAME_COST = 256  # bytes; a frame costs as much as that even if it is empty
 _AHEAD = 1 / 32  # seconds' worth that may be read at once: some milliseconds of work
 
-Resolve = Callable[[str, int], Awaitable[list[Address]]]
 _Outcome = AnnounceReply | Scraped | TrackerFault
 
 

@@ -2,12 +2,11 @@
 
 from .announces import Announce
 from .holding import Decide
-from .listeners_io import ANY, Listeners
+from .listeners_io import Listeners
 from .swarms import Counted, Limits
 from .tracker import Counts, Heard, Rules
 
 __all__ = [
-    "ANY",
     "Announce",
     "Counted",
     "Counts",

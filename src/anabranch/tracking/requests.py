@@ -23,7 +23,7 @@ _PHRASES: Mapping[int, str] = {
 }
 _END = re.compile(rb"\r?\n\r?\n")
 _FIRST_LINE = re.compile(rb"([A-Z]{1,20}) ([!-~\x80-\xff]+) HTTP/1\.([01])")
-_AUTHORITY = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
+_AUTHORITY = re.compile(rb"^https?://[^/?]*", re.IGNORECASE)
 
 
 class BadRequest(TorrentError):
@@ -130,7 +130,5 @@ def _request(head: bytes) -> Request:
                 raise BadRequest(BAD_REQUEST, "a request here has no body")
             case b"transfer-encoding":
                 raise BadRequest(BAD_REQUEST, "a request here has no body")
-    path, _, query = (
-        _AUTHORITY.sub(b"", target, count=1).partition(b"?") if target[:1] != b"/" else target.partition(b"?")
-    )
+    path, _, query = _AUTHORITY.sub(b"", target, count=1).partition(b"?")
     return Request(path, query, method == b"GET", keeps, is_old, user_agent)
