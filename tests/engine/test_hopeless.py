@@ -172,19 +172,19 @@ def test_different_lies_are_bounded_too_and_the_liars_stay_banned() -> None:
     node = Node(clock := Clock())
     torrent = node.add(content, PlainStorage())
     node.settle()
-    for number in range(hopeless.PATIENCE):
+    for number in range(hopeless.PATIENCE_WITH_LIARS):
         Remote(node, torrent, wrong_at(content, number), host=f"10.9.9.{number}")
         run(clock, node, 1)
-    assert len(node.engine.banned) == hopeless.PATIENCE
+    assert len(node.engine.banned) == hopeless.PATIENCE_WITH_LIARS
     assert isinstance(torrent.stage, Failed)
-    assert "with different bytes from 4 addresses" in errors(node)[0]
-    assert spent(torrent) == hopeless.PATIENCE * content.geometry.total
+    assert "with different bytes from 8 addresses" in errors(node)[0]
+    assert spent(torrent) == hopeless.PATIENCE_WITH_LIARS * content.geometry.total
     run(clock, node, 15)
     assert isinstance(torrent.stage, Live)
     for number in range(50, 60):
         Remote(node, torrent, wrong_at(content, number), host=f"10.9.9.{number}")
     run(clock, node, 20)
-    assert spent(torrent) == hopeless.PATIENCE * content.geometry.total
+    assert spent(torrent) == hopeless.PATIENCE_WITH_LIARS * content.geometry.total
 
 
 def wrong_at(content: Sample, place: int) -> Sample:
@@ -211,3 +211,22 @@ def test_who_has_the_piece_checked_ends_its_rest() -> None:
     run(clock, node, 2, lambda: check(node))
     assert torrent.signals.complete.is_set
     assert not torrent.evidence.repeated
+
+
+def test_liars_who_take_turns_do_not_stop_the_torrent_so_soon() -> None:
+    """Other bytes each time, from several: eight failures, not four. The same bytes, or a single sender: four."""
+    for hosts, digests, most in (
+        (("10.9.9.1", "10.9.9.2"), [b"%d" % number for number in range(9)], hopeless.PATIENCE_WITH_LIARS),
+        (("10.9.9.1", "10.9.9.2"), [b"same"] * 9, hopeless.PATIENCE),
+        (("10.9.9.1",), [b"%d" % number for number in range(9)], hopeless.PATIENCE),
+    ):
+        node = Node(Clock())
+        torrent = node.add(sample(pieces=2, blocks=4))
+        node.settle()
+        times = 0
+        while isinstance(torrent.stage, Live):
+            with node.engine.turn:
+                hopeless.failed(torrent, 0, hosts, [digests[times]])
+                hopeless.rest(node.engine, torrent, 0)
+            times += 1
+        assert times == most

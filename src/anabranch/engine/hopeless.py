@@ -1,6 +1,6 @@
 """Pieces that come wrong again and again: they are not fetched for ever, and the torrent says what is at fault.
 
-Some clients are known to have fetched 20 GB for a torrent of 11 MB. Here a piece that failed PATIENCE times rests,
+Some clients are known to have fetched 20 GB for a torrent of 11 MB. Here a piece that failed several times rests,
 each time twice as long, and the torrent fails for a moment, with words; the rest of it goes on. Where the bytes were
 the same each time and came from several addresses, the .torrent is at fault, or everybody has the same damaged copy:
 nobody is to be banned for that. Where the disk gives back other bytes than it took, only those blocks are fetched
@@ -21,6 +21,7 @@ from .failing import fail
 from .state import TorrentState
 
 PATIENCE = 4  # failures of one piece in a row
+PATIENCE_WITH_LIARS = 8  # the same, with other bytes each time: liars take turns, and are banned when it comes right
 FIRST_REST = 60.0  # seconds
 LONGEST_REST = 24 * 3600.0  # seconds
 MOST_MENDED = 3  # times that blocks which the disk has changed are fetched again
@@ -40,9 +41,12 @@ def failed(torrent: TorrentState, piece: int, hosts: Iterable[str], digests: Ite
 def rest(engine: Engine, torrent: TorrentState, piece: int) -> None:
     """The wrong piece was thrown away: if that was once too often, it is not asked for again at once."""
     entry = torrent.evidence.repeated.get(piece)
-    if entry is None or entry.times < PATIENCE:
+    if entry is None:
         return
-    pause = min(FIRST_REST * 2 ** (entry.times - PATIENCE), LONGEST_REST)
+    patience = PATIENCE if entry.same is not None or len(entry.hosts) < 2 else PATIENCE_WITH_LIARS
+    if entry.times < patience:
+        return
+    pause = min(FIRST_REST * 2 ** (entry.times - patience), LONGEST_REST)
     entry.until = engine.clock() + pause
     torrent.pieces.set_unknown(piece)  # so that nobody asks for it
     engine.due.lively.add(torrent)
