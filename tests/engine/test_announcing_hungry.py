@@ -66,6 +66,22 @@ def test_who_learns_of_nobody_new_asks_less_and_less_often() -> None:
     assert gaps == [60, 60, 120, 240, 480, 900, 60]
 
 
+def test_our_own_address_and_a_banned_one_are_nobody_new() -> None:
+    """Trackers tell them again and again, and who dials nobody there forgets them each time."""
+    node, clock, torrent = live(PUBLIC, dial_rate=0.0)
+    ours, liar = fresh(1, 2)
+    node.loop.ourselves.learn(ours)
+    node.engine.banned.add(liar.host)
+    one = only(node)
+    gaps = []
+    for _ in range(3):
+        told(node, one, 1800, peers=(ours, liar))
+        gaps.append(gap(node, clock))
+        one = node.loop.announced.pop()
+    assert gaps == [60, 120, 240]
+    assert len(torrent.swarm.candidates) == 0
+
+
 def test_a_private_torrent_never_asks_before_its_tracker_wants_it() -> None:
     """W34: however hungry it is."""
     node, clock, _ = begun()

@@ -218,7 +218,9 @@ def told(engine: Engine, one: Announce, answer: Announced) -> None:
         if tracker in tier:
             tier.remove(tracker)
             tier.insert(0, tracker)
-    new = sum([torrent.swarm.candidates.add(address, "tracker") for address in reply.peers])
+    ours, banned = engine.network.ourselves, engine.banned
+    others = [one for one in reply.peers if one not in ours and one.host not in banned]
+    new = sum([torrent.swarm.candidates.add(address, "tracker") for address in others])
     engine.due.lively.add(torrent)
     engine.turn.outbox("dial", engine, engine.network.look_for_peers)
     tracker.barren = 0 if new else min(tracker.barren + 1, _BARREN)
