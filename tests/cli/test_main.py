@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +103,18 @@ def test_parts_that_are_not_there_can_be_switched_off(tmp_path: Path) -> None:
     parts = ["dht", "pex", "lsd", "utp", "trackers", "webseeds", "portmap"]
     told = run(tmp_path, "-v", "download", "x.torrent", "--encryption", "off", *(f"--no-{part}" for part in parts))
     assert (told.returncode, told.stderr) == (1, "anabranch: x.torrent: No such file or directory\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_an_interrupt_is_heeded_by_what_a_shell_runs_behind_too(tmp_path: Path) -> None:
+    """It is started with the signal ignored; who sends it to such a program by name means it."""
+    line = f"{shlex.join(command('tracker', '--bind', '127.0.0.1', '--port', '0', '--no-udp'))} & echo $!; wait $!"
+    with subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, text=True, env=environment(tmp_path)) as shell:
+        assert shell.stdout is not None
+        number = int(shell.stdout.readline())
+        while not shell.stdout.readline().startswith("Peers are"):
+            continue
+        os.kill(number, signal.SIGINT)
+        said = shell.stdout.read()
+        assert shell.wait(10) == 130
+    assert said.startswith("0 torrents")

@@ -383,7 +383,8 @@ def demo(size: int) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Answers the exit code: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
     _open_missing_streams()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # shells that run us behind have it ignored; who sends it means it
+        signal.signal(number, signal.default_int_handler)
     logs.start("warning")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
