@@ -26,7 +26,7 @@ from .urls import Url
 
 CONNECT_PATIENCE = 10.0  # seconds for all addresses of a name, TLS included
 MOST_KEPT = 200  # connections that wait for a request, of all servers
-MOST_KEPT_FOR_ONE = 10
+MOST_KEPT_FOR_ONE = 32  # as many as are told at once that torrents leave; idle ones are closed soon
 _ADDRESS_PATIENCE = 5.0  # seconds for one address while there are others
 _MOST_ADDRESSES = 4  # of a name that are tried
 
