@@ -20,6 +20,7 @@ from .choosing import fitting, pieces_for
 from .claiming import give_way
 from .engine import Engine
 from .fast import best_for
+from .parole import barred, own
 from .stage import Live
 from .state import Peer, TorrentState
 from .stealing import takings
@@ -189,6 +190,10 @@ def _ask_piece(engine: Engine, peer: Peer, piece: int, room: int, now: float) ->
     torrent = peer.torrent
     table = torrent.pieces
     geometry = table.geometry
+    if piece in torrent.evidence.repeated:
+        if barred(torrent, peer, piece):
+            return room, False
+        own(torrent, peer, piece)
     progress = table.begun.get(piece)
     if progress is None:
         progress = PieceProgress(piece, geometry.blocks_of(piece), now)
@@ -266,6 +271,8 @@ def _take_over(engine: Engine, peer: Peer, room: int, now: float) -> int:
     begun = peer.torrent.pieces.begun
     freed: dict[int, int] = {}
     for owner, piece, begin, length in takings(peer, room, now):
+        if piece in peer.torrent.evidence.repeated and barred(peer.torrent, peer, piece):
+            continue
         owner.talk.cancel(piece, begin, length)
         owner.flow.robbed_at = now
         engine.due.touched.add(owner)

@@ -45,6 +45,7 @@ class Repeated:
         same: The digest of all of it, which was the same each time; None: it was not.
         until: It is not asked for before; 0.0: it may be.
         mended: Times that the disk has changed it.
+        owner: Who is asked for it now, once it came from several (parole.py).
     """
 
     times: int = 0
@@ -52,6 +53,7 @@ class Repeated:
     same: bytes | None = None
     until: float = 0.0
     mended: int = 0
+    owner: str = ""
 
     def add(self, hosts: Iterable[str], digest: bytes) -> None:
         """It was wrong once more."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from bitarray import bitarray
 
+from .parole import barred
 from .state import Peer, TorrentState
 
 
@@ -18,8 +19,11 @@ def pieces_for(torrent: TorrentState, peer: Peer, room: int) -> list[int]:
     begun, geometry = table.begun, table.geometry
     has = None if peer.has_all else peer.has
     pieces = table.order.scan(has) if table.ordering.shared is None else fitting(torrent, has)
+    doubtful = torrent.evidence.repeated  # mostly empty
     found: list[int] = []
     for piece in pieces:
+        if piece in doubtful and barred(torrent, peer, piece):
+            continue
         found.append(piece)
         progress = begun.get(piece)
         room -= progress.free_count if progress else geometry.blocks_of(piece)
