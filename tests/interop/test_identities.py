@@ -36,8 +36,8 @@ NAMES = {  # that peers show, as patterns; libtorrent goes by the extended hands
     ("anabranch", "libtorrent"): re.escape(f"anabranch {VERSION}"),
     ("anabranch", "transmission"): r"-AB\w{4}-",
     ("anabranch", "aria2"): r"-AB\w{4}-.{12}",
-    ("anonymous", "libtorrent"): r"Unknown \[.{20}\]",
-    ("anonymous", "transmission"): r".{8}",
+    ("anonymous", "libtorrent"): r"(?!.*(Deluge|anabranch)).+",  # by chance some bytes are another program's name
+    ("anonymous", "transmission"): r"(?!.*(Deluge|anabranch|-AB|-DE)).+",
     ("anonymous", "aria2"): r".{20}",
 }
 CLIENTS = {  # that npm's tracker shows
