@@ -8,7 +8,7 @@ from importlib import import_module
 
 from .case import Case
 
-FILES = ("transfer", "transfer_kept", "transfer_swarm", "mixed_swarm", "webseed", "local_hashing", "local_scale")
+FILES = ("transfer", "transfer_kept", "transfer_swarm", "mixed_swarm", "webseed", "local_hashing", "local_scale", "dht")
 
 
 def all_cases(scale: float = 1.0) -> list[Case]:

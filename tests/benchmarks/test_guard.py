@@ -36,6 +36,10 @@ MOST = {  # by the name of the job: calls, and bytecodes, for one step of it
     "engine: cached stats": (2, 40),
     f"web seeds: plan for {TORRENTS} torrents": (115, 1_500),
     f"web seeds: plan for {MANY} pieces": (2_400, 33_000),
+    "dht: answer ping": (90, 1_100),
+    "dht: answer find_node": (140, 1_650),
+    "dht: answer get_peers": (170, 1_900),
+    "dht: pass over a flood": (15, 230),
     "crypto: RC4": (3, 15),
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from anabranch.model import Address, InputRefused
-from anabranch.net import Datagrams
+from anabranch.net import Datagrams, udp_socket
 from loops import Run
 
 
@@ -21,7 +21,7 @@ def test_datagrams_reach_whoever_waits_for_their_sender(run: Run[Any], host: str
 
     async def work() -> None:
         heard: list[bytes] = []
-        ours = Datagrams(host)
+        ours = Datagrams(udp_socket(host))
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as server, socket.socket(family, socket.SOCK_DGRAM) as stranger:
             server.bind((host, 0))
@@ -55,7 +55,7 @@ def test_a_fault_of_a_listener_ends_with_its_datagram(run: Run[Any], caplog: pyt
     """The next one is heard; who reads the log learns of it."""
 
     async def work() -> None:
-        ours = Datagrams("127.0.0.1")
+        ours = Datagrams(udp_socket("127.0.0.1"))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
             server.bind(("127.0.0.1", 0))
             server.settimeout(10)
@@ -84,8 +84,8 @@ def test_what_the_system_will_not_do_is_said_in_its_words(run: Run[Any]) -> None
 
     async def work() -> None:
         with pytest.raises(InputRefused, match="Cannot assign requested address"):
-            Datagrams("192.0.2.1")
-        ours = Datagrams("127.0.0.1")
+            udp_socket("192.0.2.1")
+        ours = Datagrams(udp_socket("127.0.0.1"))
         refusal = ours.send(bytes(70000), Address("127.0.0.1", 9))
         assert refusal is not None
         assert refusal.strerror == "Message too long"
@@ -97,10 +97,10 @@ def test_what_the_system_will_not_do_is_said_in_its_words(run: Run[Any]) -> None
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_who_sends_to_a_port_where_nobody_listens_is_told(run: Run[Any], host: str) -> None:
-    """With the datagram's beginning; and all others are heard and sent to as before, however often it happens."""
+    """With what of the datagram came back; and all others are heard and sent to as before, however often it happens."""
 
     async def work() -> None:
-        ours = Datagrams(host)
+        ours = Datagrams(udp_socket(host))
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as server, socket.socket(family, socket.SOCK_DGRAM) as gone:
             server.bind((host, 0))
@@ -118,7 +118,7 @@ def test_who_sends_to_a_port_where_nobody_listens_is_told(run: Run[Any], host: s
                 datagram, caller = await asyncio.to_thread(server.recvfrom, 100)
                 assert datagram == b"question"
                 beginning, why = await lost.get()
-                assert (beginning, why.errno) == (b"%d" % turn + bytes(63), ECONNREFUSED)
+                assert (beginning, why.errno) == (b"%d" % turn + bytes(200), ECONNREFUSED)
                 server.sendto(b"answer", caller)
                 assert await heard.get() == b"answer"
             ours.forget(dead)
@@ -136,7 +136,7 @@ def test_who_hears_of_a_loss_may_close_the_socket(run: Run[Any], caplog: pytest.
     """And whoever fails at hearing it fails alone."""
 
     async def work() -> None:
-        ours, other = Datagrams("127.0.0.1"), Datagrams("127.0.0.1")
+        ours, other = Datagrams(udp_socket("127.0.0.1")), Datagrams(udp_socket("127.0.0.1"))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
             gone.bind(("127.0.0.1", 0))
             dead = Address(*gone.getsockname())

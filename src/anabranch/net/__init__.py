@@ -1,8 +1,9 @@
 """The network below every protocol: TCP and UDP sockets, names, URLs, HTTP, rate limits, and who we say we are."""
 
-from .address_rules import is_this_machine, neighbourhood, network, why_not_dialed
+from .address_rules import is_this_machine, neighbourhood, network, pack_host, why_not_dialed
+from .blocklist import Blocklist
 from .buckets import Bucket
-from .datagrams_io import Datagrams
+from .datagrams_io import Datagrams, udp_socket
 from .http_connection_io import BodyFlow
 from .http_dial_io import connect_to, system_tls
 from .http_heads import headers_for, request_head
@@ -38,6 +39,7 @@ __all__ = [
     "IDENTITIES",
     "RANDOM_BYTES",
     "Answer",
+    "Blocklist",
     "BodyFlow",
     "Bucket",
     "Datagrams",
@@ -70,6 +72,7 @@ __all__ = [
     "neighbourhood",
     "network",
     "new_loop",
+    "pack_host",
     "parse_url",
     "peer_priority",
     "request_head",
@@ -77,6 +80,7 @@ __all__ = [
     "resolve_soon",
     "source_for",
     "system_tls",
+    "udp_socket",
     "until_connected",
     "why_not_asked",
     "why_not_dialed",

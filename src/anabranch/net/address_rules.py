@@ -13,7 +13,25 @@ from anabranch.model import Address
 
 _MULTICAST_V4 = range(224, 240)  # first byte (RFC 5771)
 _SHARED_V4 = range(64, 128)  # second byte after 100: a provider's own network (RFC 6598)
+_OCTETS = {str(number): number for number in range(256)}
 _NETWORK_V6 = 8  # bytes; whoever has one IPv6 address has the 2^64 others of its network as well (RFC 4291)
+
+
+def pack_host(host: str) -> bytes:
+    """The 4 or 16 bytes of an IP address.
+
+    For who meets thousands of them in a second: an IPv4 address takes a third of what the standard library needs.
+
+    Raises:
+        ValueError: not an IP address.
+    """
+    if ":" in host:
+        return ip_address(host).packed
+    try:
+        first, second, third, fourth = host.split(".")
+        return bytes((_OCTETS[first], _OCTETS[second], _OCTETS[third], _OCTETS[fourth]))
+    except KeyError:
+        raise ValueError(f"{host!r} does not appear to be an IPv4 or IPv6 address") from None
 
 
 def why_not_dialed(address: Address) -> str:
@@ -72,7 +90,7 @@ def network(host: str) -> str:
     """
     if ":" in host:
         return neighbourhood(host)
-    first, second, third, _ = ip_address(host).packed
+    first, second, third, _ = pack_host(host)
     private = (
         first in (10, 127)
         or (first == 172 and 16 <= second < 32)

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from anabranch.model import Address, InputRefused, TorrentError
 from anabranch.net import (
+    Datagrams,
     HttpClient,
     NetworkFailed,
     NotResolved,
@@ -102,6 +103,8 @@ class TrackerClient:
         mitigate: Hold URLs that nobody trusts to why_not_asked().
         heard: Told of WebRTC peers that WebSocket trackers bring, on the loop; None drops them.
         websockets: Whether WebSocket trackers are asked.
+        datagrams: Sockets by which UDP trackers are asked, by "is IPv6", which others may use too; they are not closed
+            here. A family without one has one of its own.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class TrackerClient:
         mitigate: bool = True,
         heard: Callable[[Offer], None] | None = None,
         websockets: bool = True,
+        datagrams: Mapping[bool, Datagrams] | None = None,
     ) -> None:
         self._bind = bind
         self._proxied = proxy is not None
@@ -122,7 +126,7 @@ class TrackerClient:
         self._mitigate = mitigate
         self._schemes = [scheme for scheme, way in SCHEMES.items() if websockets or way != "websocket"]
         self._http = HttpClient(user_agent, bind=bind, proxy=proxy, tls=tls, resolve=resolve, mitigate=mitigate)
-        self._udp = UdpTrackers(bind)
+        self._udp = UdpTrackers(bind, datagrams)
         self._websockets = WebSocketTrackers(user_agent, bind=bind, proxy=proxy, tls=tls, resolve=resolve, heard=heard)
         self._lame: dict[str, None] = {}  # trackers of which one family does not answer, the latest last
         self._asking: set[asyncio.Task[Any]] = set()

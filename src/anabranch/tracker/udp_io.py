@@ -1,15 +1,19 @@
-"""UDP trackers on the running loop: one socket for each family, one conversation for each tracker's address."""
+"""UDP trackers on the running loop: one socket for each family, one conversation for each tracker's address.
+
+A socket may be shared with whoever else speaks UDP: what comes from a tracker's address is offered to its machine,
+which knows what answers it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf
 from secrets import randbits
 
 from anabranch.model import Address, InputRefused
-from anabranch.net import Datagrams, source_for
+from anabranch.net import Datagrams, source_for, udp_socket
 
 from .faults import FaultKind, TrackerFault
 from .messages import AnnounceReply, AnnounceRequest
@@ -21,10 +25,11 @@ _MOST_SILENT = 1000  # addresses that are remembered; they come from strangers' 
 
 
 class _Conversation:
-    """A machine, who waits for what it brings, and its alarm."""
+    """A machine, its socket, who waits for what it brings, and its alarm."""
 
-    def __init__(self, machine: UdpTracker) -> None:
+    def __init__(self, machine: UdpTracker, through: Datagrams) -> None:
         self.machine = machine
+        self.through = through
         self.asking: dict[int, asyncio.Future[_Outcome]] = {}
         self.alarm: asyncio.TimerHandle | None = None
 
@@ -34,10 +39,13 @@ class UdpTrackers:
 
     Args:
         bind: Our own IP addresses to speak from, none for the system's choice; a family without one is not spoken.
+        shared: Sockets of others to speak through, by "is IPv6", looked up for each new conversation and never closed
+            here; a family without one has one of its own.
     """
 
-    def __init__(self, bind: Sequence[str] = ()) -> None:
+    def __init__(self, bind: Sequence[str] = (), shared: Mapping[bool, Datagrams] | None = None) -> None:
         self._bind = bind
+        self._shared: Mapping[bool, Datagrams] = {} if shared is None else shared
         self._sockets: dict[bool, Datagrams] = {}  # by "is IPv6"
         self._conversations: dict[Address, _Conversation] = {}
         self._silent: dict[Address, None] = {}  # those that did not answer when last asked, the latest last
@@ -107,19 +115,21 @@ class UdpTrackers:
     def _conversation(self, address: Address) -> _Conversation:
         conversation = self._conversations.get(address)
         if conversation is None:
-            datagrams = self._socket(address.is_v6)
-            conversation = _Conversation(UdpTracker(v6=address.is_v6, draw=partial(randbits, 32)))
+            through = self._socket(address.is_v6)
+            conversation = _Conversation(UdpTracker(v6=address.is_v6, draw=partial(randbits, 32)), through)
             self._conversations[address] = conversation
-            datagrams.expect(address, partial(self._heard, address), partial(self._lost, address))
+            through.expect(address, partial(self._heard, address), partial(self._lost, address))
         return conversation
 
     def _socket(self, v6: bool) -> Datagrams:
+        if v6 in self._shared:
+            return self._shared[v6]
         if v6 not in self._sockets:
             source = source_for(self._bind, v6=v6)
             if source is None:
                 raise TrackerFault(FaultKind.NETWORK, f"we are bound to no {'IPv6' if v6 else 'IPv4'} address")
             try:
-                self._sockets[v6] = Datagrams(source)
+                self._sockets[v6] = Datagrams(udp_socket(source))
             except InputRefused as refusal:
                 raise TrackerFault(FaultKind.NETWORK, str(refusal)) from refusal
         return self._sockets[v6]
@@ -156,7 +166,7 @@ class UdpTrackers:
         loop = asyncio.get_running_loop()
         machine = conversation.machine
         for datagram in machine.outgoing():
-            if refusal := self._sockets[address.is_v6].send(datagram, address):
+            if refusal := conversation.through.send(datagram, address):
                 words = refusal.strerror or str(refusal)
                 self._deliver(conversation, machine.undelivered(datagram, words, loop.time()))
         if conversation.alarm is not None:
@@ -168,7 +178,7 @@ class UdpTrackers:
 
     def _end(self, address: Address) -> None:
         conversation = self._conversations.pop(address)
-        self._sockets[address.is_v6].forget(address)
+        conversation.through.forget(address)
         if conversation.alarm is not None:
             conversation.alarm.cancel()
         text = "the client was closed before there was an answer"
