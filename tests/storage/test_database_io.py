@@ -177,13 +177,32 @@ def test_a_database_of_schema_2_is_taken_over_whole(tmp_path: Path) -> None:
     store.intend(KEY, Removing())
     store.close()
     connection = sqlite3.connect(tmp_path / "session.db")
-    connection.executescript("DROP TABLE webseeds; DROP TABLE trackers; PRAGMA user_version = 2;")
+    connection.executescript("DROP TABLE webseeds; DROP TABLE trackers; DROP TABLE kept; PRAGMA user_version = 2;")
     connection.close()
     store = SessionStore(tmp_path)
     assert store.warnings == []
     assert store.load(KEY) == SAVED
     assert store.place(KEY) == Whereabouts(None, Removing())
     assert [bits.count() for bits in store.completion(KEY).load(100)] == [2, 1]
+    assert sqlite3.connect(tmp_path / "session.db").execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+
+
+def test_a_database_of_schema_4_is_taken_over_whole(tmp_path: Path) -> None:
+    """It had no place for what is of no torrent: that is added, and nothing else changes."""
+    store = SessionStore(tmp_path)
+    store.save(KEY, SAVED)
+    store.completion(KEY).record([5], [6])
+    store.close()
+    connection = sqlite3.connect(tmp_path / "session.db")
+    connection.executescript("DROP TABLE kept; PRAGMA user_version = 4;")
+    connection.close()
+    store = SessionStore(tmp_path)
+    assert store.warnings == []
+    assert store.load(KEY) == SAVED
+    assert [bits.count() for bits in store.completion(KEY).load(100)] == [2, 1]
+    assert store.load_dht() == b""
+    store.save_dht(b"nodes")
+    assert store.load_dht() == b"nodes"
     assert sqlite3.connect(tmp_path / "session.db").execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 
@@ -213,6 +232,7 @@ def test_a_file_with_bits_that_have_changed_is_never_believed_too_far(tmp_path: 
     store.save(KEY, whole)
     store.completion(KEY).record(sorted(complete), sorted(set(range(70_000)) - complete))
     store.arrived(KEY, Place("/incomplete", {1: ("t", "a")}))
+    store.save_dht(b"nodes" * 100)
     store.close()
     content = path.read_bytes()
     pages = len(content) // 4096
@@ -239,6 +259,7 @@ def test_a_file_with_bits_that_have_changed_is_never_believed_too_far(tmp_path: 
             assert saved is None or saved.webseeds in ((), webseeds)
             assert saved is None or saved.trackers in (None, trackers)
         assert store.place(KEY).place in (None, Place("/incomplete", {1: ("t", "a")}))
+        assert store.load_dht() in (b"", b"nodes" * 100)
         store.completion(KEY).record([7], [])
         store.save(KEY, SAVED)
         assert store.load(KEY) == SAVED

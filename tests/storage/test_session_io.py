@@ -70,6 +70,29 @@ def test_saving_again_replaces_all_of_it(tmp_path: Path) -> None:
     assert [key.data_path for key in store.torrents()] == ["/earlier", KEY.data_path]
 
 
+def test_what_the_dht_knew_is_remembered_as_it_was_saved_last(tmp_path: Path, caplog: Any) -> None:
+    """Whatever bytes it is; where they are damaged nothing was known, and torrents are as they were."""
+    store = SessionStore(tmp_path)
+    assert store.load_dht() == b""
+    store.save_dht(b"earlier")
+    store.save_dht(bytes(range(256)) * 40)
+    store.save(KEY, SAVED)
+    store.forget(KEY)
+    store.close()
+    store = SessionStore(tmp_path)
+    assert store.load_dht() == bytes(range(256)) * 40
+    for damage in ("body = x'00'", "body = 'text'", "body = 7", "checksum = 'x'"):
+        connection = sqlite3.connect(tmp_path / "session.db")
+        connection.execute(f"UPDATE kept SET {damage}")
+        connection.commit()
+        connection.close()
+        assert store.load_dht() == b""
+    assert "what the DHT knew is damaged" in caplog.text
+    store.save_dht(b"")
+    assert store.load_dht() == b""
+    assert store.warnings == []
+
+
 def test_web_seeds_that_the_user_added_are_remembered_with_their_headers(tmp_path: Path, caplog: Any) -> None:
     """Until the torrent is saved without them, or forgotten; where they are damaged the torrent is restored without."""
     web = SavedWebSeed("https://me:secret@host.example/a b", "url-list", (("authorization", "Bearer x"),))

@@ -26,12 +26,13 @@ from .locks_io import locked
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 BUSY_SECONDS = 10.0  # how long to wait for another process's transaction
 _KEY = """
     info_hash BLOB NOT NULL CHECK (typeof(info_hash) = 'blob' AND length(info_hash) = 20),
     data_path BLOB NOT NULL CHECK (typeof(data_path) = 'blob'),
 """
+KEPT = "kept"  # the table of what is remembered besides torrents, each by a name of ours
 _TABLES = (
     f"""CREATE TABLE IF NOT EXISTS torrents ({_KEY} priorities BLOB NOT NULL, downloading_allowed INTEGER NOT NULL,
     uploading_allowed INTEGER NOT NULL, uploaded INTEGER NOT NULL, downloaded INTEGER NOT NULL, added REAL NOT NULL,
@@ -51,6 +52,9 @@ _TABLES = (
     # announce lists that users changed; since schema 4
     f"""CREATE TABLE IF NOT EXISTS trackers ({_KEY} body BLOB NOT NULL, checksum INTEGER NOT NULL,
     PRIMARY KEY (info_hash, data_path))""",
+    # of no torrent; since schema 5
+    f"""CREATE TABLE IF NOT EXISTS {KEPT} (name BLOB NOT NULL PRIMARY KEY, body BLOB NOT NULL,
+    checksum INTEGER NOT NULL)""",
 )
 TABLES = {  # and their columns besides the key
     "torrents": ("priorities", "downloading_allowed", "uploading_allowed", "uploaded", "downloaded", "added"),
@@ -68,6 +72,7 @@ _CHECKED = (
     "places",
     "webseeds",
     "trackers",
+    KEPT,
 )  # metainfo is a thousand times as much, and hashed when read
 
 T = TypeVar("T")
@@ -218,9 +223,9 @@ def _take_over_completion(connection: sqlite3.Connection) -> None:
 
 def _check(connection: sqlite3.Connection) -> None:
     """Raise what is raised for a damaged file, unless the tables are ours and sound as far as it is quick to see."""
-    for table, columns in TABLES.items():
-        there = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-        if there != ["info_hash", "data_path", *columns]:
+    ours = {table: ["info_hash", "data_path", *columns] for table, columns in TABLES.items()}
+    for table, columns in (ours | {KEPT: ["name", "body", "checksum"]}).items():
+        if [row[1] for row in connection.execute(f"PRAGMA table_info({table})")] != columns:
             raise damage(f"table {table} is another")
     for table in _CHECKED:
         (found,) = connection.execute(f"PRAGMA quick_check({table})").fetchone()

@@ -1,7 +1,7 @@
 """The session store: what is remembered of torrents from run to run, and who runs which.
 
 Everything is below one state directory: `session.db` (database_io.py) and `locks/`. A torrent is claimed before it is
-opened; the claim ends with the process at the latest. DHT nodes and the like are not kept here.
+opened; the claim ends with the process at the latest. What the DHT knew is kept here too, and not read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bitarray import bitarray
 from anabranch.model import InfoHash, InputRefused, StorageFailed, no_pieces
 
 from .completion import PAGE, by_page, page_bits, page_checksum
-from .database_io import TABLES, Database
+from .database_io import KEPT, TABLES, Database
 from .layout import Place
 from .locks_io import Lock, holder, try_lock
 from .session import (
@@ -41,6 +41,7 @@ _LISTS = ("webseeds", "trackers")
 log = logging.getLogger(__name__)
 
 _ASKED_AT_ONCE = 400  # torrents in one query: two variables each, of 999 that any SQLite takes
+_DHT = b"dht"  # its name in the table of what is kept
 _WHERE = "WHERE info_hash = ? AND data_path = ?"
 
 
@@ -228,6 +229,28 @@ class SessionStore:
     def completion(self, key: SessionKey) -> SqliteCompletion:
         """The completion store of one torrent."""
         return SqliteCompletion(self._database, key)
+
+    def save_dht(self, saved: bytes) -> None:
+        """Remember what the DHT knew, instead of what was remembered. Of several processes the last one counts."""
+        row = _DHT, saved, crc32(saved)
+        self._database.write(lambda database: database.execute(f"INSERT OR REPLACE INTO {KEPT} VALUES (?, ?, ?)", row))
+
+    def load_dht(self) -> bytes:
+        """What the DHT knew when that was last saved; empty where it never was, or is damaged."""
+
+        def work(database: sqlite3.Connection) -> tuple[object, object] | None:
+            query = f"SELECT body, checksum FROM {KEPT} WHERE name = ?"
+            row: tuple[object, object] | None = database.execute(query, (_DHT,)).fetchone()
+            return row
+
+        row = self._database.read(work)
+        if row is None:
+            return b""
+        body, checksum = row
+        if isinstance(body, bytes) and crc32(body) == checksum:
+            return body
+        log.warning("what the DHT knew is damaged path=%s", self._database.path)
+        return b""
 
     def close(self) -> None:
         """Close the database. Claims are released by themselves."""
