@@ -90,19 +90,43 @@ def test_in_a_full_list_who_failed_most_makes_room() -> None:
 
 def test_in_a_full_list_a_bad_source_makes_room_for_a_better_one() -> None:
     """Any peer may tell any address; a tracker is believed more, and who spoke to us most. What the user gave stays."""
-    candidates = Candidates(most=3)
-    for number, source in enumerate(("user", "pex", "dht")):
+    candidates = Candidates(most=4)
+    for number, source in enumerate(("user", "pex", "dht", "dht")):
         candidates.add(address(number), source)
-    assert not candidates.add(address(3), "pex")
-    assert candidates.add(address(3), "tracker")
-    assert candidates.get(address(1)) is None
-    assert candidates.add(address(4), "tracker")
-    assert candidates.get(address(2)) is None
-    assert not candidates.add(address(5), "tracker")
-    assert candidates.add(address(5), "incoming")
-    assert candidates.add(address(6), "incoming")
-    assert not candidates.add(address(7), "incoming")
-    assert [candidates.get(address(number)) is not None for number in (0, 5, 6)] == [True] * 3
+    assert not candidates.add(address(4), "pex")
+    for number in (4, 5, 6):
+        assert candidates.add(address(number), "tracker")
+        assert candidates.get(address(1)) is None
+    assert [candidates.get(address(number)) for number in (2, 3)] == [None, None]
+    assert not candidates.add(address(7), "tracker")
+    assert candidates.add(address(7), "incoming")
+    assert candidates.add(address(8), "incoming")
+    assert not candidates.add(address(9), "incoming")
+    assert [candidates.get(address(number)) is not None for number in (0, 7, 8)] == [True] * 3
+
+
+@pytest.mark.parametrize(("source", "share"), [("pex", 10), ("dht", 15), ("lsd", 5), ("incoming", 10), ("magnet", 10)])
+def test_no_source_fills_the_list_alone(source: str, share: int) -> None:
+    """There is room for what others tell; trackers and the user, who are asked, have no bound but the list's own."""
+    candidates = Candidates(most=20)
+    assert sum(candidates.add(address(number), source) for number in range(100)) == share
+    assert sum(candidates.add(address(number), "tracker") for number in range(100, 200)) >= 20 - share
+    assert len(candidates) == 20
+
+
+def test_what_failed_of_a_source_makes_room_for_what_else_it_tells() -> None:
+    """A peer exchange that told of dead addresses first may tell of living ones later; none is forgotten twice over."""
+    candidates = Candidates(most=20)
+    for number in range(10):
+        candidates.add(address(number), "pex")
+    dead = candidates.get(address(3))
+    assert dead is not None
+    assert not candidates.add(address(10), "pex")
+    candidates.engage(dead, 0.0)
+    candidates.lost(dead, 0.0, served=False)
+    assert candidates.add(address(10), "pex")
+    assert candidates.get(address(3)) is None
+    assert not candidates.add(address(11), "pex")
 
 
 def test_a_flood_of_addresses_costs_little() -> None:

@@ -120,7 +120,7 @@ def test_names_are_told_in_events_and_once() -> None:
     """With the peer that has them; again when they change."""
     world = World(NAME)
     told = [event for event in world.one.told() if isinstance(event, events.PeerIntroduced)]
-    assert [sorted(event.extensions) for event in told] == [["lt_donthave", "ut_metadata", NAME]]
+    assert [sorted(event.extensions) for event in told] == [sorted(["lt_donthave", "ut_metadata", "ut_pex", NAME])]
     world.register(world.two, "ut_more")
     settle(world.one, world.two)
     told = [event for event in world.one.told() if isinstance(event, events.PeerIntroduced)]

@@ -18,7 +18,7 @@ from anabranch.wire import Handshake, HaveAll, HaveNone, PeerHas
 from engine.clocks import Clock
 from engine.remotes import Remote
 from engine.rig import Nobody, Node, NodeLink, connect, run, settle
-from engine.samples import Held, PlainStorage, sample
+from engine.samples import Held, PlainStorage, modern, sample
 from engine.truth import check
 
 CONTENT = sample(pieces=9, blocks=1)
@@ -260,6 +260,23 @@ def test_leaving_twice_is_leaving_once() -> None:
         remote.link.close("again")
     check(node)
     assert torrent.pieces.seeds == 0
+
+
+@pytest.mark.parametrize(
+    ("by_v2_name", "obfuscated", "asked"),
+    [(True, True, True), (True, False, True), (False, False, True), (False, True, False)],
+)
+def test_hash_messages_go_to_whom_they_are_understood_by(by_v2_name: bool, obfuscated: bool, asked: bool) -> None:
+    """libtorrent 2.1.1 says in its handshake that it knows them, and hangs up where it was met thus."""
+    node = Node(Clock())
+    torrent = node.add(modern("hybrid", (100_000,)))
+    node.settle()
+    names = torrent.metainfo.info.swarm_hashes
+    them = Handshake.ours(names[by_v2_name], b"-XX0000-abcdefghijkl", v2=True)
+    met = membership.Met(Address("10.4.4.9", 1), them, None, None, obfuscated=obfuscated)
+    with node.engine.turn:
+        peer = membership.join(node.engine, torrent, NodeLink(node, Nobody()), met, None)
+    assert peer.profile.v2 is asked
 
 
 def test_a_seed_leaves_a_seed() -> None:

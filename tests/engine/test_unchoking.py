@@ -67,7 +67,7 @@ def rotation(clock: Clock, node: Node, torrent: TorrentState, remotes: list[Remo
     def note() -> None:
         open_ones = unchoked(remotes)
         assert len(open_ones) == SLOTS + 1
-        holders.append(next(one for one in remotes if one.peer is torrent.swarm.optimistic))
+        holders.append(next(one for one in remotes if one.peer is torrent.swarm.slots.optimistic))
         assert not holders[-1].talk.peer_choking
 
     run(clock, node, RECHOKE_EVERY + 1)
@@ -170,7 +170,7 @@ def with_credit() -> tuple[Node, Clock, list[Remote], Remote]:
     run(clock, node, RECHOKE_EVERY + 1)
     poor = Remote(node, torrent, content, pieces=range(8, 63), rate=0)
     other = leeches(node, torrent, content, 1)[0]
-    torrent.swarm.optimistic, torrent.swarm.optimistic_until = other.peer, clock.now + 1000
+    torrent.swarm.slots.optimistic, torrent.swarm.slots.optimistic_until = other.peer, clock.now + 1000
     poor.talk.interested()
     poor.send()
     node.settle()
@@ -220,7 +220,7 @@ def test_a_slot_that_is_freed_takes_no_turn_from_the_others() -> None:
     remotes = leeches(node, torrent, content, SLOTS + 10)
     run(clock, node, RECHOKE_EVERY + 1)
     served = unchoked(remotes)
-    coward = next(one for one in served if one.peer is not torrent.swarm.optimistic)
+    coward = next(one for one in served if one.peer is not torrent.swarm.slots.optimistic)
     coward.talk.not_interested()
     coward.send()
     run(clock, node, 1)

@@ -1,5 +1,6 @@
 """The public door: a client, its torrents with files, pieces and readers, events, and what a storage is."""
 
+from anabranch.dht import Announcing, DhtFault, DhtStats, Item, Looked, NodeStats, NodeSummary, Pong, Samples
 from anabranch.engine import (
     Config,
     Encryption,
@@ -28,12 +29,13 @@ from anabranch.model import (
     StorageFailed,
     TorrentError,
 )
-from anabranch.net import Identity
+from anabranch.net import Blocklist, Identity
 from anabranch.storage import ClientStorage, Completion, Layout, PieceStorage, TorrentStorage
 from anabranch.streaming import Reader
 
 from .client import Client
 from .client_stats import ClientStats
+from .dht import Dht, Question
 from .extensions import Extensions
 from .file import File
 from .piece import Piece
@@ -44,12 +46,17 @@ from .torrent import Torrent
 __all__ = [
     "VERSION",
     "Address",
+    "Announcing",
+    "Blocklist",
     "Client",
     "ClientStats",
     "ClientStorage",
     "Closed",
     "Completion",
     "Config",
+    "Dht",
+    "DhtFault",
+    "DhtStats",
     "Encryption",
     "EndpointStatus",
     "Extensions",
@@ -60,12 +67,16 @@ __all__ = [
     "InfoHash",
     "InfoHashV2",
     "InputRefused",
+    "Item",
     "Layout",
     "LockDebug",
+    "Looked",
     "Magnet",
     "Metainfo",
     "MetainfoError",
     "Misused",
+    "NodeStats",
+    "NodeSummary",
     "PeerStats",
     "Piece",
     "PieceChange",
@@ -73,8 +84,11 @@ __all__ = [
     "PieceState",
     "PieceStateRun",
     "PieceStorage",
+    "Pong",
     "Priority",
+    "Question",
     "Reader",
+    "Samples",
     "Signal",
     "Source",
     "StorageFailed",

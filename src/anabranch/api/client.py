@@ -24,9 +24,11 @@ from anabranch.engine import (
     plan_scrapes,
 )
 from anabranch.model import Address, InfoHash, InfoHashV2, InputRefused
+from anabranch.net import Blocklist
 from anabranch.storage import ClientStorage
 
 from .client_stats import ClientStats, client_stats, every_stats
+from .dht import Dht
 from .extensions import Extensions
 from .source import Source, resolve
 from .torrent import Torrent
@@ -46,6 +48,7 @@ class Client:
 
     Attributes:
         extensions: The user's own extensions of the peer protocol: see Extensions.register().
+        dht: Its nodes of the DHT, and what can be asked by them.
 
     Raises:
         InputRefused: an address to listen on cannot be used.
@@ -56,6 +59,7 @@ class Client:
         self.config = config or Config()
         self._core = Core(self.config)
         self.extensions = Extensions(self._core)
+        self.dht = Dht(self._core)
 
     def __repr__(self) -> str:
         return f"<Client on {', '.join(map(str, self.listen_addresses)) or 'no address'}>"
@@ -222,6 +226,22 @@ class Client:
                 scrapes += plan_scrapes(core.engine, states[at : at + _AT_ONCE])
         core.engine.network.scrape(scrapes, done.set)
         return done
+
+    def set_blocklist(self, blocked: Blocklist | Iterable[str] | None) -> None:
+        """Have nothing to do with these addresses from now on: they are not dialed, let in or asked by the DHT.
+
+        Who is connected leaves. None for nobody; an earlier list is replaced.
+
+        Args:
+            blocked: Networks, addresses or ranges, one each: "10.0.0.0/8", "2001:db8::1", "192.0.2.1-192.0.2.9"; or a
+                Blocklist, which reads published lists, too.
+
+        Raises:
+            InputRefused: what is not one of those, with its place in the list.
+        """
+        if blocked is not None and not isinstance(blocked, Blocklist):
+            blocked = Blocklist.parse(blocked)
+        self._core.set_blocklist(blocked)
 
     def set_rates(self, down: float | None, up: float | None) -> None:
         """Limit the client to so many bytes per second, None for no limit. Takes effect at once."""

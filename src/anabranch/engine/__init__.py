@@ -33,6 +33,7 @@ from .piece_states import (
     state_of,
     watch_pieces,
 )
+from .privacy import discovery_allowed
 from .reading import Availability, Place, read_found, stop_waiting, wait_for
 from .relocating import files_in, move, path_now, rename, rename_folder
 from .saving import resume_data
@@ -99,6 +100,7 @@ __all__ = [
     "codes_of",
     "default_state_dir",
     "dialing",
+    "discovery_allowed",
     "events",
     "facts_of",
     "files_in",

@@ -14,7 +14,7 @@ from anabranch.model import InfoHash, InputRefused, Priority, no_pieces
 from anabranch.storage import Claim, ClientStorage, SavedTorrent, SessionKey, SessionStore, Whereabouts
 from anabranch.webseed import Kind, Source
 
-from . import announcing, events, exchanging, learning, resting, sources, webseeding
+from . import announcing, events, exchanging, learning, resting, seeking, sources, webseeding
 from .engine import Engine
 from .opening import open_storage
 from .residence_io import Residence, remove_all
@@ -90,7 +90,7 @@ def make(
 ) -> TorrentState:
     """A torrent that nothing is known of but what the source says. Looks at the disk."""
     magnet = source if isinstance(source, Magnet) else None
-    metainfo = source if isinstance(source, Metainfo) else learning.placeholder(source)
+    metainfo = source if isinstance(source, Metainfo) else learning.placeholder(source, engine.config.assume_private)
     known = learning.read(metainfo, directory_of(home, key), engine.draw)
     known.pieces.learned = magnet is None
     torrent = TorrentState(
@@ -126,7 +126,7 @@ def sources_of(source: Metainfo | Magnet) -> list[Source]:
 
 def enrich(engine: Engine, torrent: TorrentState, source: Metainfo | Magnet) -> None:
     """Within a turn: a torrent that is here was added again: what the source knows beyond us is of use, in this run."""
-    private = torrent.metainfo.info.private
+    private = torrent.pieces.learned and torrent.metainfo.info.private  # not one that is only assumed to be
     if isinstance(source, Metainfo):
         learning.take_metainfo(engine, torrent, source)
         tiers = source.trackers
@@ -200,6 +200,7 @@ def register(engine: Engine, torrent: TorrentState, claim: Claim | None) -> None
     if isinstance(torrent.stage, Learning):
         engine.due.lively.add(torrent)
         announcing.begin(engine, torrent)
+        seeking.begin(engine, torrent)
         sources.begin(engine, torrent)
         engine.turn.outbox("dial", engine, engine.network.look_for_peers)
     else:

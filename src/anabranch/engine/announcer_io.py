@@ -10,8 +10,9 @@ import asyncio
 import logging
 import ssl
 from collections import ChainMap, Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from anabranch.net import Datagrams
 from anabranch.tracker import FaultKind, Offer, TrackerClient, TrackerFault
 
 from . import announcing, scraping
@@ -39,9 +40,17 @@ class Announcer:
         bind: Our own addresses to speak from; empty for any.
         tls: How HTTPS trackers are verified; None for the system's certificates.
         names: Who knows names.
+        datagrams: The client's UDP sockets, by "is it IPv6"; they may come later.
     """
 
-    def __init__(self, engine: Engine, bind: Sequence[str], tls: ssl.SSLContext | None, names: FamilyNames) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        bind: Sequence[str],
+        tls: ssl.SSLContext | None,
+        names: FamilyNames,
+        datagrams: Mapping[bool, Datagrams],
+    ) -> None:
         config = engine.config
         self._engine = engine
         self._names = names
@@ -54,6 +63,7 @@ class Announcer:
             mitigate=config.ssrf_mitigation,
             heard=self._offered,
             websockets=not config.disable_webtorrent,
+            datagrams=datagrams,
         )
         self._group: asyncio.TaskGroup | None = None  # while run() runs
         self._end = asyncio.Event()

@@ -22,7 +22,6 @@ from .announce_list import take_list, with_trackers
 from .directory import names_of
 from .engine import Engine
 from .fleet import AT_ONCE, PER_URL, Busy, Quiet, shown
-from .membership import is_full
 from .metrics import ANNOUNCED
 from .privacy import forget
 from .stage import Learning, Live
@@ -52,7 +51,7 @@ def is_hungry(engine: Engine, torrent: TorrentState) -> bool:
         and torrent.policy.download
         and torrent.pieces.missing_wanted > 0
         and swarm.candidates.ready <= LOW_WATER
-        and not is_full(torrent)
+        and not torrent.is_full
     )
 
 

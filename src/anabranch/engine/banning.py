@@ -11,10 +11,27 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from anabranch.net import Blocklist
 from anabranch.picker import Run
 
 _MOST_PIECES = 256  # failed pieces to keep evidence of, per torrent
 _MOST_ROUNDS = 8  # failures of the same piece to keep
+
+
+class Banned(set[str]):
+    """The hosts that are not spoken to: those that were found out, and whom the user blocks.
+
+    Attributes:
+        blocked: Whom the user blocks. They are "in" this set, and not among its elements.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocked: Blocklist | None = None
+
+    def __contains__(self, host: object) -> bool:
+        blocked = self.blocked
+        return super().__contains__(host) or (blocked is not None and isinstance(host, str) and host in blocked)
 
 
 def only_sender(shares: Sequence[tuple[Run, str]], blocks: int) -> set[str]:

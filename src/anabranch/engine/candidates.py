@@ -8,6 +8,7 @@ it: a torrent that dials nobody pays nothing.
 from __future__ import annotations
 
 from bisect import insort
+from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -32,6 +33,13 @@ _DISTRUST: Mapping[str, int] = {  # by source; in a full list the greater makes 
     "dht": 4,
     "pex": 5,  # any peer may tell any address
 }
+_SHARES: Mapping[str, float] = {  # of a list, that one source may fill: what it tells must leave room for others
+    "incoming": 0.5,
+    "magnet": 0.5,
+    "lsd": 0.25,
+    "dht": 0.75,
+    "pex": 0.5,
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -41,10 +49,12 @@ class Candidate:
     Args:
         address: Where to dial.
         sources: Who told us: "user", "incoming", "magnet", "tracker", "lsd", "dht", "pex".
+        first: Who told us first: it is one of those that fill the share of that source.
     """
 
     address: Address
     sources: set[str]
+    first: str = ""
     failures: int = 0
     not_before: float = 0.0
     engaged: bool = False  # being dialed, or connected
@@ -82,6 +92,8 @@ class Candidates:
     _seeds: list[Candidate] = field(default_factory=list)  # were ready when nobody wanted seeds
     _worst: list[Candidate] = field(default_factory=list)  # those that make room for others, the worst last
     _worst_known: bool = False  # nothing happened since that would change the list above
+    _told: Counter[str] = field(default_factory=Counter)  # how many each source told first
+    _shares_full: set[str] = field(default_factory=set)  # sources of whose candidates none may be forgotten for another
     _tickets: int = 0
     _changes: int = 0  # of our own addresses, when the heap was made
 
@@ -92,6 +104,7 @@ class Candidates:
         """Remember an address, if it can be dialed at all. Tells whether it was new.
 
         A full list forgets one that failed, or whose source is worse, for it; else it takes only what the user gave.
+        A source that has filled its share of the list makes room for what else it tells by what failed of that.
         What the user gives again is dialed without waiting for the end of its pause.
         """
         known = self._known.get(address)
@@ -105,19 +118,23 @@ class Candidates:
                     known.ticket = 0
                     self._fresh.append(known)
             return False
-        candidate = Candidate(address, {source})
+        candidate = Candidate(address, {source}, source)
         metrics = self.metrics
         if why_not_dialed(address):
             if metrics is not None:
                 metrics.add(CANDIDATES_BAD)
             return False
-        if len(self._known) >= self.most and source != "user" and not self._make_room(candidate):
+        full = len(self._known) >= self.most and source != "user"
+        if (self._share_is_full(source) and not self._make_room_among(source)) or (
+            full and len(self._known) >= self.most and not self._make_room(candidate)
+        ):
             if metrics is not None:
                 metrics.add(CANDIDATES_EXCESS)
             return False
         if metrics is not None:
             metrics.add(CANDIDATES, source)
         self._known[address] = candidate
+        self._told[source] += 1
         self._fresh.append(candidate)
         if self._worst_known and not candidate.of_user:
             insort(self._worst, candidate, key=_badness)
@@ -132,15 +149,22 @@ class Candidates:
         candidate.ticket = 0
         if self._known.get(candidate.address) is candidate:
             del self._known[candidate.address]
+            self._told[candidate.first] -= 1
+            self._shares_full.discard(candidate.first)
 
-    def drop_sources(self, sources: Set[str]) -> None:
-        """What these said counts no more: who is known from nowhere else is forgotten, whether it is engaged or not."""
-        for one in list(self._known.values()):
-            if one.sources <= sources:
-                self.forget(one)
-            else:
-                one.sources -= sources
+    def drop_sources(self, sources: Set[str]) -> int:
+        """What these said counts no more: who is known from nowhere else is forgotten, whether it is engaged or not.
+
+        Returns:
+            How many were forgotten.
+        """
+        forgotten = [one for one in self._known.values() if one.sources <= sources]
+        for one in forgotten:
+            self.forget(one)
+        for one in self._known.values():
+            one.sources -= sources
         self._worst_known = False
+        return len(forgotten)
 
     def waiting(self) -> int:
         """How many are known and not engaged. Looks at all of them."""
@@ -202,11 +226,30 @@ class Candidates:
         if self._known.get(candidate.address) is not candidate:
             return
         self._worst_known = False
+        self._shares_full.clear()
         if candidate.failures > _PATIENCE and not candidate.of_user:
             self.forget(candidate)
         else:
             candidate.ticket = self._ticket()
             heappush(self._resting, (candidate.not_before, candidate.ticket, candidate))
+
+    def _share_is_full(self, source: str) -> bool:
+        share = _SHARES.get(source)
+        return share is not None and self._told[source] >= max(1, int(share * self.most))
+
+    def _make_room_among(self, source: str) -> bool:
+        """Forget who failed most of those that this source told first. Tells whether there was one."""
+        if source in self._shares_full:
+            return False
+        failed = [one for one in self._known.values() if one.first == source and one.failures and not one.engaged]
+        worst = max((one for one in failed if not one.of_user), key=_badness, default=None)
+        if worst is None:
+            self._shares_full.add(source)
+            return False
+        self.forget(worst)
+        if self.metrics is not None:
+            self.metrics.add(CANDIDATES_EXCESS)
+        return True
 
     def _sort(self, now: float, seeds_too: bool, ours: Ourselves) -> None:
         """Bring the heaps up to date."""

@@ -16,6 +16,7 @@ from .engine import Engine
 from .finishing import spill
 from .membership import leave
 from .piece_states import tell_watchers
+from .privacy import stop_seeking
 from .recording import record_group
 from .residence_io import Residence, remove_all
 from .saving import key_of, picture
@@ -47,6 +48,7 @@ def begin(engine: Engine, torrent: TorrentState, *, forget: bool, erase: bool = 
     engine.due.unsaved.pop(torrent, None)
     engine.due.lively.leave(torrent)
     announcing.stop(engine, torrent)
+    stop_seeking(engine, torrent)
     claiming.stop(engine, torrent, "closed")
     ended = Closed("the torrent was dropped")
     relocating.give_up(engine, torrent, ended)

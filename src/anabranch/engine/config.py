@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anabranch.model import InputRefused
-from anabranch.net import DELUGE, Identity, Url, identity_named, parse_url
+from anabranch.model import Address, InputRefused, split_host_port
+from anabranch.net import DELUGE, Blocklist, Identity, Url, identity_named, parse_url
 from anabranch.storage import ClientStorage
 
 from .encryption import Encryption
@@ -44,7 +45,10 @@ class Config:
         listen_port_fixed: A taken port is an error; otherwise another one is used.
         accept_peers: Listen at all.
         dial_peers: Dial candidates.
+        blocklist: Addresses that are neither dialed nor let in; `Client.set_blocklist()` changes it. None for none.
         disable_ipv4, disable_ipv6: Leave a family out.
+        disable_tcp: Neither listen for peers nor dial them by TCP.
+        disable_utp: Neither by uTP, once there is one. The UDP port is open as long as uTP or the DHT is on.
         seed: Go on serving what is complete.
         no_upload: Serve nobody.
         download_rate, upload_rate: Bytes per second for the client, None for no limit.
@@ -61,6 +65,17 @@ class Config:
         drop_mutually_complete_peers: Leave peers that have everything once we have, too.
         torrent_peers_high_water: Candidates that a torrent keeps.
         disable_trackers: Announce to nobody.
+        disable_dht: Run no DHT node (BEP 5): neither ask it for peers nor answer it.
+        dht_bootstrap: "HOST:PORT" of nodes to begin with where none are remembered; None for those that are well known,
+            () for none.
+        dht_announce: Look there for peers of torrents that are not private, and tell it that we have them.
+        dht_read_only: Ask the DHT without being a part of it (BEP 43): for who cannot be reached.
+        dht_on_query: Is told each query that comes, by its method and from where, on the network thread, and says
+            whether it is answered. None: all are.
+        disable_pex: Neither tell peers of other peers nor hear of them (BEP 11).
+        disable_lsd: Do not look for peers in the local network (BEP 14).
+        assume_private: Treat a torrent that is known by a link as private until its metadata says otherwise (BEP 27):
+            only its trackers, and whom the user names, are asked for it.
         disable_webtorrent: Ask no WebSocket trackers (ws, wss), which tell of WebRTC peers.
         announce_to_all: Announce to every tracker of every tier, as the Go engine does; otherwise to one at a time, the
             next one where that fails (BEP 12).
@@ -96,8 +111,11 @@ class Config:
     listen_port_fixed: bool = False
     accept_peers: bool = True
     dial_peers: bool = True
+    blocklist: Blocklist | None = None
     disable_ipv4: bool = False
     disable_ipv6: bool = False
+    disable_tcp: bool = False
+    disable_utp: bool = False
     seed: bool = True
     no_upload: bool = False
     download_rate: float | None = None
@@ -115,6 +133,14 @@ class Config:
     drop_mutually_complete_peers: bool = True
     torrent_peers_high_water: int = 500
     disable_trackers: bool = False
+    disable_dht: bool = False
+    dht_bootstrap: tuple[str, ...] | None = None
+    dht_announce: bool = True
+    dht_read_only: bool = False
+    dht_on_query: Callable[[str, Address], bool] | None = None
+    disable_pex: bool = False
+    disable_lsd: bool = False
+    assume_private: bool = False
     disable_webtorrent: bool = False
     announce_to_all: bool = False
     disable_webseeds: bool = False
@@ -129,8 +155,11 @@ class Config:
     peer_id: bytes = b""
 
     def __post_init__(self) -> None:
-        if isinstance(self.listen_host, str):  # a sequence of its letters otherwise
-            raise InputRefused(f"listen_host is a tuple of addresses: ({self.listen_host!r},)")
+        for name in ("listen_host", "dht_bootstrap"):
+            if isinstance(given := getattr(self, name), str):  # a sequence of its letters otherwise
+                raise InputRefused(f"{name} is a tuple of addresses: ({given!r},)")
+        for place in self.dht_bootstrap or ():
+            split_host_port(place)
         if len(self.peer_id) not in (0, 20):
             raise InputRefused(f"a peer id has 20 bytes, not {len(self.peer_id)}")
         if self.encryption not in list(Encryption):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import socket
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from anabranch.metainfo import Magnet, Metainfo, MetainfoError
 from anabranch.model import Address, Closed, InfoHash, InputRefused, Misused, StorageFailed
-from anabranch.net import RANDOM_BYTES, Bucket, NotResolved, listen, resolve
+from anabranch.net import RANDOM_BYTES, Blocklist, Bucket, NotResolved, resolve
 from anabranch.storage import (
     Claim,
     ClientStorage,
@@ -39,10 +38,12 @@ from .events import Event, Failed, FileCompleted, PieceChanged
 from .feed_io import Feed, Feeds
 from .homes_io import Homes
 from .hooks_io import Hooks
+from .membership import send_away_banned
 from .metrics import Metrics
 from .network_io import NetworkThread
 from .privacy import discovery_allowed
 from .residence_io import Residence
+from .sockets_io import open_sockets
 from .state import Policy, TorrentState
 from .tls_io import tls_context
 from .watch_io import make_turn
@@ -81,12 +82,13 @@ class Core:
         sessions = _open_sessions(config)
         try:
             tls = tls_context(config.ca_file)
-            listeners = _listeners(config)
+            sockets = open_sockets(config)
         except InputRefused:
             if sessions is not None:
                 sessions.close()
             raise
-        self.network = NetworkThread(listeners, config.listen_host, tls)
+        saved = sessions.load_dht() if sessions is not None else b""
+        self.network = NetworkThread(sockets, config.listen_host, tls, saved=saved)
         answer = self.network.answer
         cores = os.cpu_count() or 2
         self._disk = Workers(max(2, min(cores, 8)), "anabranch-disk", answer)
@@ -114,6 +116,7 @@ class Core:
             metrics=Metrics(threading.Lock()) if config.debug else None,
         )
         self.engine.workshop.extensions.call = self._hooks.call
+        self.engine.banned.blocked = config.blocklist
         self._closed = False
         self._ended = threading.Event()
         self._adding = threading.Lock()  # one at a time: the second of two adds finds what the first has made
@@ -387,6 +390,16 @@ class Core:
         """Where peers reach us."""
         return self.network.addresses
 
+    def set_blocklist(self, blocked: Blocklist | None) -> None:
+        """Have nothing to do with these addresses from now on, whoever is connected."""
+        with self.turn:
+            self.engine.banned.blocked = blocked
+            torrents = list(self.engine.torrents.values())
+        for at in range(0, len(torrents), _ENDED_AT_ONCE):
+            with self.turn:
+                for torrent in torrents[at : at + _ENDED_AT_ONCE]:
+                    send_away_banned(self.engine, torrent)
+
     def set_rates(self, down: float | None, up: float | None) -> None:
         """Change the client's limits; bytes per second, None for no limit."""
         with self.turn:
@@ -419,8 +432,10 @@ class Core:
         in_time &= self.network.stop(max(deadline - time.monotonic(), 0.5))
         self._feeds.close()
         self._hooks.close(max(deadline - time.monotonic(), 0.1))
-        if self.engine.workshop.sessions is not None:
-            self.engine.workshop.sessions.close()
+        if (sessions := self.engine.workshop.sessions) is not None:
+            with suppress(StorageFailed):  # it is the disk's day to say no, and nodes are found again
+                sessions.save_dht(self.network.discoverer.saved)
+            sessions.close()
         self._ended.set()
         return in_time
 
@@ -448,27 +463,3 @@ def _open_sessions(config: Config) -> SessionStore | None:
         return None
     directory = default_state_dir() if config.state_dir == "" else Path(config.state_dir)
     return SessionStore(directory)
-
-
-def _listeners(config: Config) -> list[socket.socket]:
-    """Open what is to be listened on: one port for all addresses, IPv6 only where the machine has it."""
-    if not config.accept_peers:
-        return []
-    listeners: list[socket.socket] = []
-    hosts = config.listen_host or ("0.0.0.0", "::")
-    port = config.listen_port
-    for host in hosts:
-        v6 = ":" in host
-        if (v6 and config.disable_ipv6) or (not v6 and config.disable_ipv4):
-            continue
-        try:
-            listener = listen(host, port, fall_back=not config.listen_port_fixed and not listeners)
-        except InputRefused:
-            if config.listen_host or not listeners:
-                for opened in listeners:
-                    opened.close()
-                raise
-            continue  # no IPv6 here, and nobody asked for it
-        listeners.append(listener)
-        port = listener.getsockname()[1]
-    return listeners

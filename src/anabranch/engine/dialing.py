@@ -13,7 +13,7 @@ from anabranch.model import InfoHash
 from .candidates import Candidate, half_open_limit
 from .directory import names_of
 from .engine import Engine
-from .membership import is_full, leaves_for
+from .membership import leaves_for
 from .metrics import DIALS_FAILED
 from .stage import Learning, Live
 from .state import TorrentState
@@ -41,7 +41,7 @@ def wants_peers(engine: Engine, torrent: TorrentState) -> bool:
     serving = torrent.policy.upload and engine.config.seed and torrent.pieces.complete_count > 0
     if not (hungry or serving or engine.config.always_want_connections):
         return False
-    return not is_full(torrent) or leaves_for(engine, torrent, "", dialed=True) is not None
+    return not torrent.is_full or leaves_for(engine, torrent, "", dialed=True) is not None
 
 
 def choose(engine: Engine, now: float, room: int | None = None) -> list[Dial]:
@@ -56,7 +56,7 @@ def choose(engine: Engine, now: float, room: int | None = None) -> list[Dial]:
     """
     dials: list[Dial] = []
     config, budget = engine.config, engine.limits.dials
-    if not config.dial_peers or budget.ready_at(now) > now:
+    if not config.dial_peers or config.disable_tcp or budget.ready_at(now) > now:
         return dials
     most = config.total_half_open_connections - engine.due.half_open
     if room is not None:
@@ -65,7 +65,7 @@ def choose(engine: Engine, now: float, room: int | None = None) -> list[Dial]:
     queue: deque[TorrentState] = deque()
     looked_at = 0
     while len(queue) < most and looked_at < _LOOKED_AT and (able := agenda.due(now)) is not None:
-        looked_at += 1 + (len(able.swarm.peers) if is_full(able) else 0)
+        looked_at += 1 + (len(able.swarm.peers) if able.is_full else 0)
         if able.swarm.candidates.due(now, seeds_too=not able.pieces.is_seed) and wants_peers(engine, able):
             queue.append(able)
         else:

@@ -15,6 +15,7 @@ from anabranch.picker import SharedOrder
 from anabranch.storage import SessionStore
 
 from .agenda import Agenda
+from .banning import Banned
 from .buffers import BufferPool
 from .config import Config
 from .directory import Directory
@@ -25,6 +26,7 @@ from .handlers import Extensions
 from .hashing import READ_BURST, READ_RATE
 from .metrics import Metrics
 from .ourselves import Ourselves
+from .seekers import Seekers
 from .sending import SendPool
 from .state import Peer, Sums, TorrentState
 from .turn_io import Turn
@@ -175,6 +177,7 @@ class Due:
     announces: Agenda[Line] = field(default_factory=Agenda)
     fleet: Fleet = field(default_factory=Fleet)
     web: Web = field(default_factory=Web)
+    seekers: Seekers = field(default_factory=Seekers)
     sources: Agenda[MetadataSource] = field(default_factory=Agenda)  # of metadata, as magnet links name them
 
 
@@ -194,7 +197,7 @@ class Engine:
     pool: BufferPool = field(default_factory=BufferPool)
     torrents: Torrents = field(default_factory=Torrents)
     directory: Directory = field(default_factory=Directory)
-    banned: set[str] = field(default_factory=set)
+    banned: Banned = field(default_factory=Banned)
     due: Due = field(default_factory=Due)
     metrics: Metrics | None = None  # None: nothing is counted
 

@@ -138,6 +138,36 @@ class PeerBanned(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PeersFound(Event):
+    """Peers were found without a tracker.
+
+    Args:
+        source: "dht", "lsd" (in the local network) or "pex" (a peer told of them).
+        peers: Addresses that were told.
+        new: Those of them that the torrent did not know.
+    """
+
+    source: str
+    peers: int
+    new: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedPrivate(Event):
+    """The metadata of a torrent that was known by a link says that it is private (BEP 27).
+
+    Whom other sources than its trackers told of is forgotten. From now on it is looked for by its trackers only.
+
+    Args:
+        candidates: Addresses that were forgotten.
+        peers: Peers that leave.
+    """
+
+    candidates: int
+    peers: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrackerReplied(Event):
     """A tracker answered an announce. *tracker* is its scheme and host: the rest of a URL may be secret.
 

@@ -6,6 +6,7 @@ and a peer that floods is silenced by its ration of words (chatter.py) as for an
 
 from __future__ import annotations
 
+from anabranch.discovery import PEX
 from anabranch.model import Address, InputRefused
 from anabranch.wire import DONT_HAVE, METADATA
 
@@ -16,7 +17,7 @@ from .metrics import EXTENSIONS_DROPPED
 from .state import Peer, TorrentState
 
 MOST_PAYLOAD = 128 * 1024  # bytes of a message, either way
-OUR_OWN = frozenset({METADATA, DONT_HAVE, "ut_pex", "ut_holepunch"})  # the engine's, or about to be
+OUR_OWN = frozenset({METADATA, DONT_HAVE, PEX, "ut_holepunch"})  # the engine's, or about to be
 _MOST_NAMES = 100
 _LONGEST_NAME = 64  # bytes; we keep no longer ones of peers
 _FIRST_NUMBER = 100  # the engine's own numbers are below

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import announcing, events, webseeding
+from . import announcing, events, seeking, webseeding
 from .asking import ask_everybody
 from .engine import Engine
 from .recording import look_complete
@@ -21,5 +21,6 @@ def set_live(engine: Engine, torrent: TorrentState) -> None:
     rechoke(engine, torrent, now)
     look_complete(engine, torrent)
     announcing.begin(engine, torrent)
+    seeking.begin(engine, torrent)
     webseeding.begin(engine, torrent)
     engine.turn.outbox("dial", engine, engine.network.look_for_peers)

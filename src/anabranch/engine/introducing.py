@@ -9,13 +9,15 @@ from ipaddress import ip_address
 
 from bitarray import bitarray
 
+from anabranch.discovery import PEX
 from anabranch.wire import METADATA, OurExtensions
 
 from .engine import Engine
+from .privacy import exchange_allowed
 from .queueing import REQQ
 from .state import Peer, TorrentState
 
-_METADATA_ID = 1  # the Go engine's number for it
+_METADATA_ID, _EXCHANGE_ID = 1, 2  # the Go engine's numbers for them
 _TOLD = 4096  # pieces that a peer is told of in one turn
 
 
@@ -24,9 +26,17 @@ def introduce(engine: Engine, peer: Peer, *, port: int | None = None) -> None:
     torrent, info = peer.torrent, peer.torrent.metainfo.info
     told, peer.profile.told_upload_only = peer.profile.told_upload_only, _looks_upload_only(peer)
     extensions = engine.workshop.extensions
+    names, gone = dict(extensions.named), set(extensions.gone)
+    if _shows_info(torrent):
+        names[METADATA] = _METADATA_ID
+    if exchange_allowed(engine, torrent):
+        names[PEX] = _EXCHANGE_ID
+    elif peer.profile.told_exchange:  # it turned out to be private
+        gone.add(PEX)
+    peer.profile.told_exchange = PEX in names
     peer.talk.send_extended_handshake(
         OurExtensions(
-            names=({METADATA: _METADATA_ID} if _shows_info(torrent) else {}) | extensions.named,
+            names=names,
             version=engine.config.identity.extended_version,
             reqq=REQQ,
             port=port,
@@ -34,7 +44,7 @@ def introduce(engine: Engine, peer: Peer, *, port: int | None = None) -> None:
             upload_only=peer.profile.told_upload_only or (False if told else None),
             metadata_size=info.raw_size or None if _shows_info(torrent) else None,
             prefer_encryption=engine.config.encrypts.preferred,
-            gone=extensions.gone,
+            gone=gone,
         )
     )
     engine.due.touched.add(peer)
@@ -70,5 +80,8 @@ def _looks_upload_only(peer: Peer) -> bool:
 
 
 def _shows_info(torrent: TorrentState) -> bool:
-    """Whether peers may have the info dictionary from us. As with libtorrent 2.1.1, not that of a private torrent."""
-    return not torrent.metainfo.info.private
+    """Whether peers may have the info dictionary from us, or we from them.
+
+    As with libtorrent 2.1.1, not that of a private torrent; one that is only taken for private has to be learned.
+    """
+    return not torrent.metainfo.info.private or not torrent.pieces.learned

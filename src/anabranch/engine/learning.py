@@ -48,8 +48,11 @@ class Selection(NamedTuple):
     pieces: bytearray
 
 
-def placeholder(magnet: Magnet) -> Metainfo:
-    """What stands in for the metainfo of a torrent that is known by a link only: no files, no pieces."""
+def placeholder(magnet: Magnet, private: bool = False) -> Metainfo:
+    """What stands in for the metainfo of a torrent that is known by a link only: no files, no pieces.
+
+    *private*: it is taken for one until it is known.
+    """
     names = magnet.swarm_hashes
     info = Info(
         body=Body(b""),
@@ -62,7 +65,7 @@ def placeholder(magnet: Magnet) -> Metainfo:
         name=safe_name(magnet.name) if magnet.name else names[0].hex(),
         files=(),
         geometry=Geometry(0, BLOCK_SIZE),
-        private=False,
+        private=private,
         source="",
         multi=True,
         renamed=(),

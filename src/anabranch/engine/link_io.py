@@ -220,7 +220,13 @@ class SocketLink:
     def _become_peer(self, torrent: TorrentState, theirs: Handshake, rest: bytes) -> None:
         engine = self._host.engine
         with engine.turn:
-            met = Met(self.address, theirs, self._candidate, self._shaking.transform)
+            met = Met(
+                self.address,
+                theirs,
+                self._candidate,
+                self._shaking.transform,
+                obfuscated=bool(self._shaking.obfuscated),
+            )
             peer = membership.join(engine, torrent, self, met, self._host.port)
             if self._candidate is not None:
                 torrent.swarm.dialing -= 1

@@ -15,6 +15,7 @@ from . import (
     availability,
     events,
     exchanging,
+    gossiping,
     learning,
     resting,
     suggesting,
@@ -30,7 +31,7 @@ from .directory import names_of
 from .engine import Engine
 from .introducing import introduce, wants_nothing
 from .metrics import LEFT, OURSELVES, REPLACED, converse
-from .privacy import discovery_allowed
+from .privacy import dht_port, discovery_allowed
 from .stage import Learning, Live
 from .state import Flow, Link, Peer, Profile, TorrentState
 from .worst import GRACE, Newcomer, busy, gives_way
@@ -49,12 +50,14 @@ class Met:
         theirs: What they said.
         candidate: Whom we dialed; None where they came by themselves.
         transform: The encryption agreed on; None in clear.
+        obfuscated: The connection began obfuscated, whatever was agreed on.
     """
 
     address: Address
     theirs: Handshake
     candidate: Candidate | None
     transform: ByteTransform | None
+    obfuscated: bool = False
 
 
 def refuse(engine: Engine, torrent: TorrentState | None, address: Address, *, dialed: bool = False) -> str:
@@ -68,14 +71,9 @@ def refuse(engine: Engine, torrent: TorrentState | None, address: Address, *, di
     there = torrent.swarm.peers.get(address)
     if there is not None:
         return "" if there.link.ended() else "connected already"
-    if is_full(torrent) and not _somebody_leaves_for(engine, torrent, address.host, dialed=dialed):
+    if torrent.is_full and not _somebody_leaves_for(engine, torrent, address.host, dialed=dialed):
         return "enough connections"
     return ""
-
-
-def is_full(torrent: TorrentState) -> bool:
-    """Whether the torrent has as many connections as it may have."""
-    return len(torrent.swarm.peers) >= torrent.policy.most_connections
 
 
 def leaves_for(engine: Engine, torrent: TorrentState, host: str, *, dialed: bool) -> Peer | None:
@@ -117,7 +115,8 @@ def _somebody_leaves_for(engine: Engine, torrent: TorrentState, host: str, *, di
 
 def our_greeting(engine: Engine, torrent: TorrentState, name: InfoHash) -> tuple[Handshake, frozenset[InfoHash]]:
     """What we say to a peer about the torrent, by one of its names, and all names that it may answer with."""
-    ours = Handshake.ours(name, engine.peer_id, v2=torrent.metainfo.info.v2 is not None)
+    node = bool(dht_port(engine, torrent))
+    ours = Handshake.ours(name, engine.peer_id, dht=node, v2=torrent.metainfo.info.v2 is not None)
     return ours, frozenset(names_of(torrent))
 
 
@@ -152,7 +151,7 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
         if candidate is None:
             candidate, double.candidate = double.candidate, None
         _replace(engine, double, "connected twice")
-    elif is_full(torrent):
+    elif torrent.is_full:
         worst = leaves_for(engine, torrent, address.host, dialed=outgoing)
         if worst is None:  # any more
             torrent.swarm.knocks.places[network(address.host)] = False
@@ -167,7 +166,8 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
         profile=Profile(
             theirs.peer_id,
             Chatter(table.geometry.piece_count if table.learned else UNKNOWN_PIECES, now),
-            v2=theirs.v2 or theirs.info_hash != torrent.metainfo.info.v1,
+            # libtorrent 2.1.1 hangs up at hash messages where it was met obfuscated by the v1 name, whatever it says
+            v2=theirs.info_hash != torrent.metainfo.info.v1 or (theirs.v2 and not met.obfuscated),
         ),
         outgoing=outgoing,
         torrent=torrent,
@@ -190,6 +190,10 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
     else:
         talk.send_pieces(table.complete, table.is_seed)
     introduce(engine, peer, port=port)
+    if theirs.dht and (node := dht_port(engine, torrent)):
+        talk.send_port(node)
+    if not theirs.extended:  # others can be told of it nevertheless
+        gossiping.enrol(engine, peer)
     engine.tell(events.PeerConnected(torrent.info_hash, address, peer.outgoing))
     return peer
 
@@ -249,6 +253,7 @@ def leave(engine: Engine, peer: Peer, reason: str) -> None:
     engine.due.starved.discard(peer)
     engine.due.idle.discard(peer)
     learning.left(torrent, peer)
+    gossiping.left(peer)
     give_back(torrent, peer.talk.expected_runs())
     peer.talk.drop_expected()
     peer.serving.queue.clear()
@@ -259,8 +264,8 @@ def leave(engine: Engine, peer: Peer, reason: str) -> None:
     suggesting.left(peer)
     throttling.left(peer)
     engine.turn.stop_sliced("tell pieces", peer)
-    if swarm.optimistic is peer:
-        swarm.optimistic = None
+    if swarm.slots.optimistic is peer:
+        swarm.slots.optimistic = None
     unchoking.slot_freed(engine, peer, now)
     if peer.candidate is not None:
         swarm.candidates.lost(peer.candidate, now, served=bool(peer.flow.last_block or peer.flow.up.total))
@@ -268,6 +273,13 @@ def leave(engine: Engine, peer: Peer, reason: str) -> None:
         engine.due.lively.add(torrent)
     engine.turn.defer("ask idle", torrent, ask_idle, engine, torrent, now)  # once, however many leave
     engine.tell(events.PeerLost(torrent.info_hash, peer.address, reason))
+
+
+def send_away_banned(engine: Engine, torrent: TorrentState) -> None:
+    """Any thread, within a turn: there are others now that are banned or blocked; those of them that are here leave."""
+    for peer in torrent.swarm.peers.values():
+        if peer.address.host in engine.banned:
+            engine.turn.outbox("close", peer, engine.network.call, peer.link.close, "banned")
 
 
 def of_no_use(engine: Engine, peer: Peer, now: float) -> bool:

@@ -2,8 +2,8 @@
 
 Source: the counters of a fork of the Go engine that serves a fleet. They are there only where Config.debug is on: call
 sites read `if (metrics := engine.metrics) is not None: metrics.add(COUNTER, label)`, and nothing else is paid. Labels
-are handed in as they lie and worded when somebody asks. Left out: counters of parts that are not there (uTP, DHT, peer
-exchange, hole punching), and what stats() tells anyhow.
+are handed in as they lie and worded when somebody asks. Left out: counters of parts that are not there (uTP, hole
+punching), and what stats() tells anyhow.
 """
 
 from __future__ import annotations
@@ -139,6 +139,11 @@ WEBSEED_FAILED = Counter("webseed_requests_failed_total", "Those that failed.", 
 WEBSEED_BYTES = Counter("webseed_bytes_received_total", "Bytes of content from web seeds.")
 WEBSEED_WASTED = Counter("webseed_bytes_wasted_total", "Those of them that we had already, or left out.")
 WEBSEED_CONVICTED = Counter("webseed_convictions_total", "Times a web seed was suspended for what it gave.", "reason")
+
+# Peers found without a tracker.
+EXCHANGED = Counter("pex_peers_received_total", "Addresses that peers told of.")
+SEARCHES = Counter("dht_searches_total", "Searches for peers in the DHT that came to their end.", "result")
+DHT_PORTS = Counter("dht_ports_received_total", "Peers that told of their DHT node.")
 
 # Trackers.
 ANNOUNCED = Counter("tracker_announces_total", "Announces that came to their end.", "result")

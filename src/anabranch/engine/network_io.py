@@ -22,6 +22,7 @@ from anabranch.net import dial, new_loop
 from . import asking, closing, dialing, membership, planning, saving, ticking
 from .announcer_io import Announcer
 from .dialing import Dial
+from .discovery_io import Discoverer
 from .engine import Engine
 from .entrance_io import Entrance
 from .fetches import Fetch
@@ -30,6 +31,7 @@ from .link_io import PLAIN_SIZE, SocketLink
 from .names_io import FamilyNames
 from .ourselves import Ourselves
 from .scraping import Scrape
+from .sockets_io import Sockets
 from .sources_io import SourceReader
 from .state import TorrentState
 from .trackers import Announce
@@ -49,7 +51,8 @@ class NetworkThread:
     """The thread, its loop, its listeners and links. It is the engine's Network and every link's Host.
 
     Args:
-        listeners: Sockets that listen; closed with the thread.
+        sockets: What is open; closed with the thread.
+        saved: What an earlier run knew of the DHT.
         bind: Our own addresses to speak from; empty for any.
         tls: How HTTPS servers are verified; None for the system's certificates.
         make_loop: Makes the loop.
@@ -59,10 +62,11 @@ class NetworkThread:
 
     def __init__(
         self,
-        listeners: list[socket.socket],
+        sockets: Sockets,
         bind: tuple[str, ...] = (),
         tls: ssl.SSLContext | None = None,
         make_loop: Callable[[], asyncio.AbstractEventLoop] = new_loop,
+        saved: bytes = b"",
     ) -> None:
         self.plain = memoryview(bytearray(PLAIN_SIZE))
         self.loop = make_loop()
@@ -70,8 +74,8 @@ class NetworkThread:
         self._bind = bind
         self._tls = tls
         self._links: set[SocketLink] = set()
-        self._entrance = Entrance(listeners, self._links)
-        self.port = self.addresses[0].port if self.addresses else None
+        self._entrance = Entrance(sockets.listeners, self._links)
+        self._discoverer = Discoverer(sockets.datagrams, self.port or 0, saved)
         self._thread = threading.Thread(target=self._work, name="anabranch-network", daemon=True)
         self._ident = 0  # only while it runs: the system gives the number of a thread that ended to another
         self._dialing_soon = False
@@ -85,11 +89,12 @@ class NetworkThread:
         """Begin to serve."""
         self.engine = engine
         names = FamilyNames(engine.config)
-        self._announcer = Announcer(engine, self._bind, self._tls, names)
+        self._announcer = Announcer(engine, self._bind, self._tls, names, self._discoverer.datagrams)
         self._webseeds = WebSeedReader(engine, self._bind, self._tls, names)
         self._sources = SourceReader(engine, self._tls, names)
         engine.turn.slices_run_by(self.answer)
         ready = threading.Event()
+        self.loop.call_soon(self._discoverer.open, engine, names)
         self.loop.call_soon(ready.set)
         self._thread.start()
         ready.wait()
@@ -100,9 +105,19 @@ class NetworkThread:
         return self._entrance.addresses
 
     @property
+    def port(self) -> int | None:
+        """The one port of all our listeners; None where nobody is accepted."""
+        return self.addresses[0].port if self.addresses else None
+
+    @property
     def ourselves(self) -> Ourselves:
         """See Network."""
         return self._entrance.ourselves
+
+    @property
+    def discoverer(self) -> Discoverer:
+        """Our DHT node and the local network. Network thread only, while it runs."""
+        return self._discoverer
 
     @property
     def mine(self) -> bool:
@@ -233,7 +248,7 @@ class NetworkThread:
         self.engine.turn.network_thread_is(self._ident)
         self._entrance.open(self, self._greet)
         self.loop.call_later(TICK, self._tick)
-        askers = self._announcer, self._webseeds, self._sources
+        askers = self._announcer, self._webseeds, self._sources, self._discoverer
         tasks = [asyncio.run_coroutine_threadsafe(one.run(), self.loop) for one in askers]
         try:
             self.loop.run_forever()
@@ -245,6 +260,10 @@ class NetworkThread:
                 one.close()
             for task in tasks:
                 self.loop.run_until_complete(asyncio.wrap_future(task, loop=self.loop))
+            left = asyncio.all_tasks(self.loop)  # what users ask the DHT
+            for question in left:
+                question.cancel()
+            self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self.loop.close()
             self._ident = 0
             self.engine.turn.network_thread_is(0)
@@ -274,6 +293,7 @@ class NetworkThread:
             self._dial_one(one)
         self._announcer.look(self.port or 0)
         self._sources.look()
+        self._discoverer.look()
 
     def _dial_one(self, one: Dial) -> None:
         engine, address = self.engine, one.candidate.address

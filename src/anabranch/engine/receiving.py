@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from anabranch.discovery import PEX
 from anabranch.model import BLOCK_SIZE, PeerFault, all_pieces, no_pieces
 from anabranch.picker import Run
 from anabranch.wire import (
@@ -31,6 +32,7 @@ from anabranch.wire import (
     Interested,
     NotInterested,
     PeerHas,
+    Port,
     Rejected,
     RequestRun,
     Suggest,
@@ -38,11 +40,24 @@ from anabranch.wire import (
     UnexpectedBlock,
 )
 
-from . import availability, exchanging, extending, fast, learning, metadata, queueing, super_seeding, unchoking
+from . import (
+    availability,
+    exchanging,
+    extending,
+    fast,
+    gossiping,
+    learning,
+    metadata,
+    queueing,
+    super_seeding,
+    unchoking,
+)
 from .asking import Aside, ask, ask_idle, buffer_for, give_back, may_ask, show_interest
 from .engine import Engine
 from .events import PeerIntroduced
 from .gaining import cancel_copies, gained
+from .metrics import DHT_PORTS
+from .privacy import discovery_allowed
 from .state import Peer
 
 _MOST_WASTE = 2 * 1024 * 1024  # bytes nobody asked for that a peer may send, beyond what was of use
@@ -242,11 +257,23 @@ def _introduced(engine: Engine, peer: Peer, event: ExtendedHandshake, now: float
             candidate.engaged = True
             candidate.seed = peer.has_all
             peer.candidate = candidate
+    gossiping.enrol(engine, peer)
+
+
+def _port(engine: Engine, peer: Peer, event: Port, now: float) -> None:
+    """It runs a DHT node. Peers of a private torrent are not asked to, and what they say of it is not heard."""
+    add_node = engine.due.seekers.add_node
+    if event.port and add_node is not None and discovery_allowed(peer.torrent, "dht"):
+        if (metrics := engine.metrics) is not None:
+            metrics.add(DHT_PORTS)
+        engine.turn.outbox("dht node", peer, engine.network.call, add_node, peer.address.host, event.port)
 
 
 def _extended(engine: Engine, peer: Peer, event: ExtendedMessage, now: float) -> None:
     if event.name == METADATA:
         metadata.heard(engine, peer, event.payload, now)
+    elif event.name == PEX:
+        gossiping.heard(engine, peer, event.payload, now)
     else:
         extending.heard(engine, peer, event.name, event.payload)
 
@@ -274,6 +301,7 @@ _ACTS: Mapping[type[Event], Callable[[Engine, Peer, Any, float], None]] = {
     DontHave: _dont_have,
     Interested: _interest,
     NotInterested: _interest,
+    Port: _port,
     RequestRun: _request,
     CancelRun: _cancel,
     ExtendedHandshake: _introduced,

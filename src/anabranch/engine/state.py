@@ -34,6 +34,7 @@ from .signals_io import Signal
 from .stage import Closing, Dropped, Opening, Stage
 
 if TYPE_CHECKING:
+    from anabranch.discovery import PexFeed, PexTalk
     from anabranch.tracker import Offer as WebRtcOffer
     from anabranch.webseed import Source, WebSeed
 
@@ -121,6 +122,7 @@ class Profile:
     answering: int = 0  # hashes, of the requests that are being worked out
     reads: Bucket | None = None  # bytes that are read to tell it hashes of blocks; None before it asked
     told_upload_only: bool = False  # we said that we want nothing
+    told_exchange: bool = False  # we said that we take peer exchange
     tells: bool = False  # it told of single pieces that it got, or shows now
     useless_since: float | None = None  # since when neither has any use for the other
 
@@ -143,6 +145,7 @@ class Peer:
     counted: int = 0  # pieces below this one are in the availability
     window: RequestWindow = field(default_factory=RequestWindow)
     serving: Serving = field(default_factory=Serving)
+    gossip: PexTalk | None = None  # peer exchange with it
 
 
 @dataclass(slots=True)
@@ -244,16 +247,46 @@ class WebSeeds(dict[str, "WebSeed"]):
 
 
 @dataclass(slots=True)
+class Slots:
+    """Who has an upload slot of what kind, and when they are given anew."""
+
+    optimistic: Peer | None = None
+    optimistic_until: float = 0.0
+    rechoke_at: float = 0.0
+    vacancy: bool = False  # a slot became free since the slots were given
+
+
+class Search(Protocol):
+    """A look-up in the DHT that is under way. Network thread only."""
+
+    def cancel(self, now: float) -> None:
+        """End it; whom it was begun for is told that it has ended."""
+
+
+@dataclass(slots=True)
+class Seeking:
+    """How peers are looked for without a tracker."""
+
+    wanted: bool | None = None  # whether connections were wanted when that was looked at last; None: it never was
+    searches: list[Search] = field(default_factory=list)  # under way
+    searched_at: float = float("-inf")  # when the last ones began
+    failures: int = 0  # searches in a row that nobody answered
+    told_at: float = float("-inf")  # when the local network was told last
+    gossip: PexFeed | None = None  # what peers are told of each other; None before there is anything to tell
+    enrolled: dict[Peer, Address] = field(default_factory=dict)  # whom the others are told of, and by which address
+    gossip_rests_until: float = 0.0  # what peers tell of others is not taken before
+    hearsay: dict[Address, None] = field(default_factory=dict)  # what they told meanwhile
+
+
+@dataclass(slots=True)
 class Swarm:
     """Who a torrent speaks to, and could speak to."""
 
     peers: dict[Address, Peer] = field(default_factory=dict)
     candidates: Candidates = field(default_factory=Candidates)
     dialing: int = 0
-    optimistic: Peer | None = None
-    optimistic_until: float = 0.0
-    rechoke_at: float = 0.0
-    vacancy: bool = False  # a slot became free since the slots were given
+    slots: Slots = field(default_factory=Slots)
+    seeking: Seeking = field(default_factory=Seeking)
     trackers: Trackers = field(default_factory=Trackers)
     takers: dict[str, Taker] = field(default_factory=dict)  # what addresses took, the latest that left last
     offers: Offers | None = None  # what is shown to whom while super-seeding
@@ -427,6 +460,11 @@ class TorrentState:
     def owner(self) -> tuple[Hashable, Hashable]:
         """Whose jobs its jobs are, and the place that it shares with others: when that is slow, so are they."""
         return self, (type(self.disk.home), self.data_path)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has as many connections as it may have."""
+        return len(self.swarm.peers) >= self.policy.most_connections
 
     @property
     def layers(self) -> PieceLayers | None:

@@ -11,6 +11,7 @@ from . import (
     announcing,
     consistency,
     exchanging,
+    gossiping,
     hopeless,
     keeping,
     learning,
@@ -21,6 +22,7 @@ from . import (
     resting,
     resyncing,
     retrying,
+    seeking,
     super_seeding,
     unchoking,
     wanting,
@@ -65,6 +67,8 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
     resting_pieces = hopeless.look(engine, torrent, now)
     orders.look(engine, torrent)
     announcing.look(engine, torrent)
+    seeking.look(engine, torrent)
+    gossiping.take(engine, torrent, now)
     resyncing.forget_begun(engine, torrent)
     if swarm.webseeds and torrent.pieces.missing_wanted and torrent not in engine.due.web.torrents:
         plan_soon(engine, torrent, "missing")
@@ -91,6 +95,7 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
         or disk.unrecorded
         or torrent.holding.buffers
         or resting_pieces
+        or swarm.seeking.hearsay
         or keeping.due(engine, torrent)
     )
     quiet = not swarm.peers and not len(swarm.candidates) and not busy
@@ -114,6 +119,7 @@ def _look_after(engine: Engine, peer: Peer, now: float) -> bool:
         reason = "both have everything" if peer.has_all and torrent.pieces.is_seed else "of no use to each other"
         engine.turn.outbox("close", peer, engine.network.call, peer.link.close, reason)
         return False
+    gossiping.look(engine, peer, now)
     if peer.serving.throttle is not None and peer.serving.blocks:
         engine.due.touched.add(peer)
     if not peer.talk.outstanding:

@@ -49,16 +49,16 @@ def slot_freed(engine: Engine, peer: Peer, now: float) -> None:
     """A peer with a slot wants it no more, or left: the next in line need not wait for the round."""
     torrent = peer.torrent
     if not peer.talk.am_choking and not peer.serving.on_credit and len(torrent.swarm.peers) >= SLOTS:
-        torrent.swarm.vacancy = True
+        torrent.swarm.slots.vacancy = True
 
 
 def look(engine: Engine, torrent: TorrentState, now: float) -> None:
     """Give the slots anew when it is time, and those that became free."""
     swarm = torrent.swarm
-    if now >= swarm.rechoke_at:
+    if now >= swarm.slots.rechoke_at:
         rechoke(engine, torrent, now)
-    elif swarm.vacancy:
-        swarm.vacancy = False
+    elif swarm.slots.vacancy:
+        swarm.slots.vacancy = False
         if may_upload(engine, torrent):
             _fill(engine, torrent, now)
 
@@ -66,8 +66,8 @@ def look(engine: Engine, torrent: TorrentState, now: float) -> None:
 def rechoke(engine: Engine, torrent: TorrentState, now: float) -> None:
     """Give the slots anew."""
     swarm = torrent.swarm
-    swarm.vacancy = False
-    swarm.rechoke_at = now + RECHOKE_EVERY
+    swarm.slots.vacancy = False
+    swarm.slots.rechoke_at = now + RECHOKE_EVERY
     if not may_upload(engine, torrent):
         choke_everybody(engine, torrent)
         return
@@ -78,13 +78,13 @@ def rechoke(engine: Engine, torrent: TorrentState, now: float) -> None:
         peer.flow.up_at_round, peer.flow.down_at_round = peer.flow.up.total, peer.flow.down.total
         if not peer.talk.am_choking:
             peer.flow.unchoked_at = now
-    due = now >= swarm.optimistic_until
-    choice = choose(contenders, swarm.optimistic, engine.draw, due=due, turns=TURNS if seeding else 0)
-    if due or choice.optimistic is not swarm.optimistic:
-        swarm.optimistic_until = now + OPTIMISTIC_EVERY
-    swarm.optimistic = choice.optimistic if isinstance(choice.optimistic, Peer) else None
-    if swarm.optimistic is not None:
-        swarm.rechoke_at = min(swarm.rechoke_at, swarm.optimistic_until)
+    due = now >= swarm.slots.optimistic_until
+    choice = choose(contenders, swarm.slots.optimistic, engine.draw, due=due, turns=TURNS if seeding else 0)
+    if due or choice.optimistic is not swarm.slots.optimistic:
+        swarm.slots.optimistic_until = now + OPTIMISTIC_EVERY
+    swarm.slots.optimistic = choice.optimistic if isinstance(choice.optimistic, Peer) else None
+    if swarm.slots.optimistic is not None:
+        swarm.slots.rechoke_at = min(swarm.slots.rechoke_at, swarm.slots.optimistic_until)
     for peer in swarm.peers.values():
         if peer in choice.slots or peer is choice.optimistic:
             _unchoke(engine, peer, now)
@@ -157,7 +157,7 @@ def _in_slots(torrent: TorrentState) -> Iterator[Peer]:
 def _fill(engine: Engine, torrent: TorrentState, now: float) -> None:
     """Give slots that became free to who waited longest: the others keep theirs until the round."""
     swarm = torrent.swarm
-    free = SLOTS - sum(peer is not swarm.optimistic for peer in _in_slots(torrent))
+    free = SLOTS - sum(peer is not swarm.slots.optimistic for peer in _in_slots(torrent))
     seeding = _seeds(torrent)
     waiting = [
         _contender(peer, seeding)

@@ -112,6 +112,7 @@ def allow_upload(engine: Engine, torrent: TorrentState, allowed: bool) -> None:
     """Allow or forbid serving data."""
     torrent.policy.upload = allowed
     torrent.disk.dirty = True
+    engine.due.lively.add(torrent)
 
     def apply() -> None:
         if allowed:

@@ -283,6 +283,10 @@ class Connection:
         """What the peer has said about itself in the extension protocol so far."""
         return self._extensions.theirs
 
+    def send_port(self, port: int) -> None:
+        """Tell the UDP port of our DHT node (BEP 5)."""
+        self._outbox.put(encode(Port(port)))
+
     def send_extended_handshake(self, ours: OurExtensions) -> None:
         """Introduce ourselves, or say what has changed; nothing without the extension protocol."""
         if self._extensions.enabled:

@@ -53,6 +53,7 @@ class ExtendedHandshake:
         yourip: Our address as the peer sees it, shortest spelling.
         upload_only: Whether it wants nothing (BEP 21).
         metadata_size: Length of the info dictionary in bytes (BEP 9).
+        prefers_encryption: The field "e".
     """
 
     ids: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -62,6 +63,7 @@ class ExtendedHandshake:
     yourip: str | None = None
     upload_only: bool = False
     metadata_size: int | None = None
+    prefers_encryption: bool = False
 
     def updated(self, payload: bytes) -> ExtendedHandshake:
         """This and what a further handshake says. A field of the wrong type or out of range is as good as absent.
@@ -77,6 +79,7 @@ class ExtendedHandshake:
             raise PeerFault("extended handshake is not a dictionary")
         version = said.get(b"v")
         upload_only = _number(said, b"upload_only", 0, 1 << 63)
+        prefers = _number(said, b"e", 0, 1 << 63)
         return ExtendedHandshake(
             ids=_updated_ids(self.ids, said.get(b"m")),
             version=version.decode(errors="replace")[:_MAX_VERSION] if isinstance(version, bytes) else self.version,
@@ -85,6 +88,7 @@ class ExtendedHandshake:
             yourip=_or(_host(said.get(b"yourip")), self.yourip),
             upload_only=self.upload_only if upload_only is None else upload_only != 0,
             metadata_size=_or(_number(said, b"metadata_size", 1, 1 << 40), self.metadata_size),
+            prefers_encryption=self.prefers_encryption if prefers is None else prefers != 0,
         )
 
 

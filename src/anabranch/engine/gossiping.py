@@ -1,0 +1,105 @@
+"""Peer exchange (BEP 11): what peers of one torrent are told of each other, and whom they tell us of.
+
+Sources: BEP 11, with the intervals and limits of the Go engine. Peers are told of where others can be dialed: where we
+dialed them, or where those that called us say that they listen. What they tell is taken once a minute for a torrent,
+whoever tells: no single peer fills our list. What comes in between waits; the Go engine drops it, and as everybody
+tells an address once, that is lost for good. Network thread, within a turn.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from anabranch.discovery import PEX, PexFeed, PexPeer, PexTalk
+
+from .engine import Engine
+from .metrics import EXCHANGED
+from .privacy import exchange_allowed
+from .seeking import found
+from .state import Peer, TorrentState
+
+REST = 60.0  # seconds after peers were heard of in which no others are taken
+_TAKEN = 100  # addresses at a time
+_MOST_HEARSAY = 500  # addresses that wait for it
+
+
+def enrol(engine: Engine, peer: Peer) -> None:
+    """A peer joined, or introduced itself: tell the others of it once it is known where it listens, and it of them."""
+    torrent = peer.torrent
+    if not exchange_allowed(engine, torrent):
+        return
+    seeking, theirs, now = torrent.swarm.seeking, peer.talk.peer_extensions, engine.clock()
+    if seeking.gossip is None:
+        seeking.gossip = PexFeed()
+    if peer not in seeking.enrolled and (peer.outgoing or theirs.port):
+        address = peer.address if peer.outgoing else peer.address._replace(port=theirs.port or 0)
+        seeking.enrolled[peer] = address
+        seeking.gossip.joined(
+            PexPeer(
+                address,
+                prefers_encryption=theirs.prefers_encryption,
+                seed=peer.has_all or theirs.upload_only,
+                reachable=peer.outgoing,
+            )
+        )
+    if PEX in theirs.ids:
+        if peer.gossip is None:
+            peer.gossip = PexTalk(seeking.gossip, seeking.enrolled.get(peer, peer.address), now)
+        look(engine, peer, now)
+
+
+def left(peer: Peer) -> None:
+    """A peer is gone: the others are told, unless somebody else is known by the same address."""
+    seeking = peer.torrent.swarm.seeking
+    address = seeking.enrolled.pop(peer, None)
+    if address is not None and seeking.gossip is not None and address not in seeking.enrolled.values():
+        seeking.gossip.left(address)
+    if peer.gossip is not None:
+        peer.gossip.close()
+        peer.gossip = None
+
+
+def look(engine: Engine, peer: Peer, now: float) -> None:
+    """Tell a peer of the others, when it is time."""
+    talk = peer.gossip
+    if talk is None or now < talk.deadline():
+        return
+    payload = talk.due(now)
+    if payload is not None and peer.talk.send_extended(PEX, payload):
+        engine.due.touched.add(peer)
+
+
+def heard(engine: Engine, peer: Peer, payload: bytes, now: float) -> None:
+    """A peer tells of others.
+
+    Raises:
+        PeerFault: it does so too often, or it is no such message.
+    """
+    torrent = peer.torrent
+    seeking = torrent.swarm.seeking
+    if not exchange_allowed(engine, torrent):
+        return
+    if seeking.gossip is None:
+        seeking.gossip = PexFeed()
+    if peer.gossip is None:
+        peer.gossip = PexTalk(seeking.gossip, seeking.enrolled.get(peer, peer.address), now)
+    said = peer.gossip.heard(payload, now)
+    if (metrics := engine.metrics) is not None:
+        metrics.add(EXCHANGED, count=len(said.added))
+    for one in said.added:
+        if len(seeking.hearsay) < _MOST_HEARSAY:
+            seeking.hearsay[one.address] = None
+    engine.due.lively.add(torrent)
+    take(engine, torrent, now)
+
+
+def take(engine: Engine, torrent: TorrentState, now: float) -> None:
+    """Take what peers told of others, if it is time: each tells an address once, so what has to wait is kept."""
+    seeking = torrent.swarm.seeking
+    if not seeking.hearsay or now < seeking.gossip_rests_until:
+        return
+    told = list(islice(seeking.hearsay, _TAKEN))
+    for address in told:
+        del seeking.hearsay[address]
+    seeking.gossip_rests_until = now + REST
+    found(engine, torrent, told, "pex")
