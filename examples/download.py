@@ -18,9 +18,12 @@ def main() -> int:
     options.add_argument("--state", help="where progress is kept between runs")
     options.add_argument("--peer", action="append", default=[], type=split_host_port, help="IP:PORT to connect to")
     options.add_argument("--timeout", type=float, help="seconds to wait for all of it")
+    options.add_argument("--bind", action="append", default=[], help="address to be at; all unless given")
     chosen = options.parse_args()
 
-    config = anabranch.Config(data_dir=chosen.data, state_dir=chosen.state or "", listen_port=0)
+    config = anabranch.Config(
+        data_dir=chosen.data, state_dir=chosen.state or "", listen_host=tuple(chosen.bind), listen_port=0
+    )
     with anabranch.Client(config) as client:
         torrents = [client.add(path) for path in chosen.torrents]
         for torrent in torrents:

@@ -142,8 +142,11 @@ def main() -> int:
     options.add_argument("torrent", help="a .torrent file, its URL, a magnet link or an info hash")
     options.add_argument("-d", "--directory", default="pieces", help="where the pieces go")
     options.add_argument("--peer", action="append", default=[], type=split_host_port, help="IP:PORT to connect to")
+    options.add_argument("--bind", action="append", default=[], help="address to be at; all unless given")
     chosen = options.parse_args()
-    config = anabranch.Config(storage=PieceFiles(chosen.directory), state_dir=None, listen_port=0)
+    config = anabranch.Config(
+        storage=PieceFiles(chosen.directory), state_dir=None, listen_host=tuple(chosen.bind), listen_port=0
+    )
     with anabranch.Client(config) as client:
         torrent = client.add(chosen.torrent)
         had = torrent.checked.wait() and torrent.stats().pieces_complete

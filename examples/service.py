@@ -85,9 +85,12 @@ def main() -> int:
     options.add_argument("--peer", action="append", default=[], type=split_host_port, help="IP:PORT to connect to")
     options.add_argument("--adopt", action="store_true", help="go on with what was handed over")
     options.add_argument("--timeout", type=float, default=3600.0, help="seconds for all of it")
+    options.add_argument("--bind", action="append", default=[], help="address to be at; all unless given")
     chosen = options.parse_args()
 
-    config = anabranch.Config(data_dir=chosen.data, state_dir=chosen.state or "", listen_port=0)
+    config = anabranch.Config(
+        data_dir=chosen.data, state_dir=chosen.state or "", listen_host=tuple(chosen.bind), listen_port=0
+    )
     with anabranch.Client(config) as client:
         lacking = (
             adopt(client, chosen.folder) if chosen.adopt else serve(client, chosen.folder, chosen.peer, chosen.timeout)

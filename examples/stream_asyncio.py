@@ -54,9 +54,12 @@ async def main() -> int:
     options.add_argument("--state", help="where progress is kept between runs")
     options.add_argument("--file", type=int, help="number of the file; the longest unless given")
     options.add_argument("--peer", action="append", default=[], type=split_host_port, help="IP:PORT to connect to")
+    options.add_argument("--bind", action="append", default=[], help="address to be at; all unless given")
     chosen = options.parse_args()
 
-    config = anabranch.Config(data_dir=chosen.data, state_dir=chosen.state or "", listen_port=0)
+    config = anabranch.Config(
+        data_dir=chosen.data, state_dir=chosen.state or "", listen_host=tuple(chosen.bind), listen_port=0
+    )
     async with anabranch.Client(config) as client, asyncio.TaskGroup() as group:
         telling = group.create_task(tell(client))
         torrent = await asyncio.to_thread(client.add, chosen.torrent)  # reads the disk

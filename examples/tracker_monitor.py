@@ -76,10 +76,11 @@ def main() -> int:
     options.add_argument("--every", type=float, default=30.0, help="seconds from look to look")
     options.add_argument("--patience", type=float, default=300.0, help="seconds that a tracker may fail")
     options.add_argument("--looks", type=int, help="how often to look; for ever by default")
+    options.add_argument("--bind", action="append", default=[], help="address to be at; all unless given")
     chosen = options.parse_args()
 
     # All trackers are asked, not only the first that answers: else nobody knows how the others are.
-    config = anabranch.Config(data_dir=chosen.data, listen_port=0, announce_to_all=True)
+    config = anabranch.Config(data_dir=chosen.data, listen_host=tuple(chosen.bind), listen_port=0, announce_to_all=True)
     with anabranch.Client(config) as client:
         for source in chosen.torrents:
             client.add(source)  # a torrent that is live is announced, whether anything of it is wanted or not

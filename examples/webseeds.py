@@ -15,9 +15,10 @@ def main() -> int:
     options.add_argument("torrent", help=".torrent file, its URL, magnet link or info hash")
     options.add_argument("-d", "--data", default="downloads", help="where the files go")
     options.add_argument("--webseed", action="append", default=[], help="URL besides those that the torrent names")
+    options.add_argument("--bind", action="append", default=[], help="address to be at; all unless given")
     chosen = options.parse_args()
 
-    config = anabranch.Config(data_dir=chosen.data, listen_port=0)
+    config = anabranch.Config(data_dir=chosen.data, listen_host=tuple(chosen.bind), listen_port=0)
     with anabranch.Client(config) as client:
         failures = client.events(anabranch.events.WebSeedFailed)
         torrent = client.add(chosen.torrent)

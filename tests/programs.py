@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from trees import make_file
@@ -41,15 +43,21 @@ def run(place: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 class Program:
-    """A command that runs, with --json lines or lines of text on its stdout."""
+    """A command that runs, with --json lines or lines of text on its stdout.
 
-    def __init__(self, place: Path, *words: str | Path) -> None:
+    Args:
+        place: The directory that it runs in.
+        words: What follows the program's name.
+        stderr: A descriptor for it; a pipe unless given.
+    """
+
+    def __init__(self, place: Path, *words: str | Path, stderr: int = subprocess.PIPE) -> None:
         self.child = subprocess.Popen(
             command(*words),
             cwd=place,
             env=environment(place),
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             stdin=subprocess.DEVNULL,
             text=True,
         )
@@ -70,9 +78,9 @@ class Program:
 
 
 @contextmanager
-def running(place: Path, *words: str | Path) -> Iterator[Program]:
+def running(place: Path, *words: str | Path, stderr: int = subprocess.PIPE) -> Iterator[Program]:
     """A command that runs for as long as the block; killed at its end if it still does."""
-    program = Program(place, *words)
+    program = Program(place, *words, stderr=stderr)
     try:
         yield program
     finally:
@@ -91,12 +99,26 @@ def seeding(place: Path, torrent: Path, data: Path, *more: str) -> Iterator[str]
 
 def small_torrent(place: Path) -> tuple[Path, Path]:
     """Files below *place*/source/folder and a torrent of them: (torrent, directory that the folder is in)."""
+    source = _small_content(place)
+    torrent = place / "folder.torrent"
+    torrent.write_bytes(_made_of_small_content())
+    return torrent, source
+
+
+def _small_content(place: Path) -> Path:
     source = place / "source"
     make_file(source / "folder" / "one.bin", 300_000, 1)
     make_file(source / "folder" / "deep" / "two.bin", 700_001, 2)
     make_file(source / "folder" / "deep" / "empty.txt", 0)
     make_file(source / "folder" / "grün.txt", 5, 3)
-    torrent = place / "folder.torrent"
-    done = run(place, "create", source / "folder", "-o", torrent, "--piece-length", "16K")
-    assert done.returncode == 0, done.stderr
-    return torrent, source
+    return source
+
+
+@lru_cache(maxsize=1)
+def _made_of_small_content() -> bytes:
+    """The torrent that our program makes: once, for the content is always the same."""
+    with TemporaryDirectory() as name:
+        place = Path(name)
+        done = run(place, "create", _small_content(place) / "folder", "-o", "folder.torrent", "--piece-length", "16K")
+        assert done.returncode == 0, done.stderr
+        return (place / "folder.torrent").read_bytes()

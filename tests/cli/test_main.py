@@ -20,11 +20,11 @@ def test_version_and_help(tmp_path: Path) -> None:
     assert run(tmp_path, "--version").stdout == f"anabranch {VERSION}\n"
     told = run(tmp_path, "--help")
     assert told.returncode == 0
-    for word in ("download", "seed", "create", "show", "magnet", "verify", "trackers", "demo", "Examples:"):
+    for word in ("download", "seed", "create", "show", "magnet", "verify", "trackers", "dht", "demo", "Examples:"):
         assert word in told.stdout
 
 
-@pytest.mark.parametrize("name", ["download", "seed", "create", "show", "magnet", "verify", "trackers", "demo"])
+@pytest.mark.parametrize("name", ["download", "seed", "create", "show", "magnet", "verify", "trackers", "dht", "demo"])
 def test_every_command_explains_itself(tmp_path: Path, name: str) -> None:
     """Also with -h."""
     told = run(tmp_path, name, "-h")
@@ -69,7 +69,8 @@ def test_a_command_loads_nothing_that_it_does_not_need(tmp_path: Path, line: str
         "download x --storage cache --preallocate",
         "verify x --storage tape",
         "download x --encryption rot13",
-        "download x --no-tcp",
+        "download x --dht-bootstrap 127.0.0.1",
+        "dht get",
         "download x --limit-down fast",
         "download x --limit-up 0",
         "download x --peer 127.0.0.1",

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from anabranch.bencode import encode
-from anabranch.cli.options import IDENTITIES
+from anabranch.cli.main import commands
+from anabranch.cli.options import IDENTITIES, Wishes
+from anabranch.cli.session import config_of
+from anabranch.engine import Config
 from anabranch.metainfo import Magnet
 from anabranch.model import InfoHash
 from anabranch.net import IDENTITIES as PROFILES
@@ -65,3 +68,25 @@ def test_an_identity_that_is_not_there_is_bad_usage(tmp_path: Path) -> None:
     done = run(tmp_path, "announce", "http://127.0.0.1:9/announce", HASH, "--identity", "azureus")
     assert done.returncode == 2
     assert "'deluge', 'anabranch', 'anonymous'" in done.stderr
+
+
+def wished(*words: str) -> Config:
+    """What `anabranch download x` with these options configures."""
+    with commands.commands["download"].make_context("download", ["x", *words]) as context:
+        return config_of(Wishes(**context.params))
+
+
+@pytest.mark.parametrize("part", ["dht", "pex", "lsd", "utp", "tcp", "trackers", "webseeds"])
+def test_a_part_that_is_switched_off_is_off(part: str) -> None:
+    """That one, and no other."""
+    names = {name for name in vars(Config) if name.startswith("disable_")}
+    config = wished(f"--no-{part}")
+    assert {name for name in names if getattr(config, name)} == {f"disable_{part}"}
+
+
+def test_how_the_dht_is_entered_and_what_a_link_may_be_told() -> None:
+    """Nodes in the order in which they are named; the well-known ones where none is."""
+    assert wished().dht_bootstrap is None
+    nodes = ("127.0.0.1:7", "[::1]:8", "router.example:9")
+    assert wished(*(word for node in nodes for word in ("--dht-bootstrap", node))).dht_bootstrap == nodes
+    assert (wished().assume_private, wished("--assume-private").assume_private) == (False, True)

@@ -98,11 +98,14 @@ def test_verify_finds_what_changed_behind_the_record(tmp_path: Path, torrent: Pa
 def test_an_interrupted_download_goes_on_where_it_was(tmp_path: Path, torrent: Path, number: int) -> None:
     """130, with the state saved: the next run has less to fetch."""
     words = ("download", torrent, "-d", "got", "--json", *NOT_HERE)
-    with seeding(tmp_path, torrent, tmp_path / "source", "--limit-up", "200K") as address:
-        with running(tmp_path, *words, "--peer", address) as program:
-            while not 0 < program.told("progress")["done"] < 1_000_006:
-                pass
-            assert program.end(number) == 130
+    with (
+        seeding(tmp_path, torrent, tmp_path / "source", "--limit-up", "200K") as slow,
+        running(tmp_path, *words, "--peer", slow) as program,
+    ):
+        while not 0 < program.told("progress")["done"] < 1_000_006:
+            pass
+        assert program.end(number) == 130
+    with seeding(tmp_path, torrent, tmp_path / "source") as address:
         done = run(tmp_path, *words, "--peer", address)
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, done.stderr

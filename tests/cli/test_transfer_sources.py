@@ -37,3 +37,20 @@ def test_a_link_is_downloaded_from_servers_alone(tmp_path: Path) -> None:
     }
     assert f"source {server.url}: the server answers 404\n" in said
     assert "s3cret" not in done.stdout + done.stderr + said
+
+
+def test_a_link_that_turns_out_private_is_said_to_be_so(tmp_path: Path) -> None:
+    """BEP 27: once its .torrent file has come, before which nobody knew."""
+    make_file(tmp_path / "theirs" / "folder" / "a.bin", 20_000)
+    with WebServer(tmp_path / "theirs") as seed:
+        made = create(tmp_path / "theirs" / "folder", webseeds=[f"{seed.url}/"], private=True)
+        with HttpServer(lambda _: http_reply(made)) as server:
+            name = Metainfo.parse(made).info.v1
+            link = str(Magnet(v1=name, sources=(f"{server.url}/a",)))
+            done = run(tmp_path, "download", link, "-d", "got", *HERE, "--json")
+            said = run(tmp_path, "download", link, "-d", "again", *HERE).stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    [turned] = [one for one in told if one["event"] == "turned_private"]
+    assert turned == {"event": "turned_private", "torrent": str(name), "candidates": 0, "peers": 0}
+    assert "folder is private: only its trackers are asked for peers\n" in said

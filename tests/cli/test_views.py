@@ -45,6 +45,16 @@ def test_web_seeds_are_told_beside_peers(capsys: pytest.CaptureFixture[str]) -> 
     assert (told["webseeds"], told["rate_webseeds"], told["rate_down"]) == (2, 2048, 3072)
 
 
+def test_nodes_of_the_dht_are_told_while_nobody_else_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever waits sees that somebody is asked; in the summary, and to programs, they are told always."""
+    shown = replace(row("learning", "no peers"), dht_nodes=7)
+    assert sentence(shown) == "album: waiting for metadata, no peers, 7 DHT nodes"
+    assert sentence(replace(shown, peers=1)) == "album: waiting for metadata, 1 peer"
+    assert summary([shown, shown]).endswith(", 0 peers, 7 DHT nodes")
+    JsonView().draw([shown])
+    assert json.loads(capsys.readouterr().out)["dht_nodes"] == 7
+
+
 def test_a_torrent_that_is_learned_at_once_is_no_news(capsys: pytest.CaptureFixture[str]) -> None:
     """Like one of a .torrent file; checking is."""
     view = PlainView(quiet=False)

@@ -16,6 +16,7 @@ import click
 from anabranch.model import VERSION
 
 from . import logs, options
+from .dht import dht
 from .interrupt import INTERRUPTED
 
 FAILED, MISUSED = 1, 2
@@ -24,6 +25,7 @@ _GROUPS = (
     ("Move data", ("download", "seed")),
     ("Torrent files", ("create", "show", "magnet", "verify")),
     ("Trackers", ("trackers", "announce", "scrape", "tracker")),
+    ("DHT", ("dht",)),
     ("See it work", ("demo",)),
 )
 
@@ -378,6 +380,9 @@ def demo(size: int) -> int:
     from .demo import demo as run
 
     return run(size)
+
+
+commands.add_command(dht)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

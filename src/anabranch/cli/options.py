@@ -1,6 +1,6 @@
-"""What the commands' options mean: their types, those that download and seed share, and those that ask for too much.
+"""What the commands' options mean: their types, and those that several commands share.
 
-An option that switches a part off which is not there yet is accepted; one that asks for such a part is bad usage.
+An option that switches a part off which is not there yet is accepted.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def piece_length(ctx: click.Context, param: click.Parameter, value: str | None) 
     return length
 
 
-def _host_ports(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+def host_ports(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """Hosts, names among them, with their ports."""
     if not values:
         return ()
     from anabranch.model import InputRefused, split_host_port
@@ -61,6 +62,16 @@ def _host_ports(ctx: click.Context, param: click.Parameter, values: tuple[str, .
         return tuple(map(split_host_port, values))
     except InputRefused as bad:
         raise click.BadParameter(str(bad)) from bad
+
+
+def host_port(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, int] | None:
+    """One of them."""
+    return host_ports(ctx, param, (value,))[0] if value is not None else None
+
+
+def _written_host_ports(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    host_ports(ctx, param, values)
+    return values
 
 
 def url_of(*schemes: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
@@ -125,6 +136,13 @@ class Wishes:
     http_proxy: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     allow_local_urls: bool = False
+    dht_bootstrap: tuple[str, ...] = ()
+    no_dht: bool = False
+    no_pex: bool = False
+    no_lsd: bool = False
+    no_utp: bool = False
+    no_tcp: bool = False
+    assume_private: bool = False
 
 
 def check_storage(wishes: Wishes) -> None:
@@ -136,11 +154,6 @@ def check_storage(wishes: Wishes) -> None:
     ):
         if wish and wishes.storage not in kinds:
             raise click.UsageError(f"{name} is for --storage {' and '.join(kinds)}, not {wishes.storage}")
-
-
-def missing(what: str) -> click.UsageError:
-    """The error of who asks for a part that is not there."""
-    return click.UsageError(f"{what} not there yet in this version")
 
 
 def is_magnet(text: str) -> bool:
@@ -176,14 +189,6 @@ def check_folder_urls(path: str, webseeds: tuple[str, ...]) -> None:
 
         if not all(parse_url(url, ("http", "https")).target.endswith("/") for url in webseeds):
             raise click.UsageError("--webseed: of a folder the URL ends in /")
-
-
-def _refuse(what: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    def look(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-        if value:
-            raise missing(what)
-
-    return look
 
 
 def storage_kind(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -227,7 +232,7 @@ def log_options(command: F) -> F:
 
 
 def _off(part: str, what: str) -> Callable[[F], F]:
-    return click.option(f"--no-{part}", is_flag=True, expose_value=False, help=f"Without {what} (not there yet).")
+    return click.option(f"--no-{part}", is_flag=True, help=f"Without {what}.")
 
 
 def identity_option(command: F) -> F:
@@ -275,6 +280,17 @@ def asking_options(command: F) -> F:
     )(command)
 
 
+def bootstrap_option(command: F) -> F:
+    """--dht-bootstrap, of all who use the DHT."""
+    return click.option(
+        "--dht-bootstrap",
+        metavar="HOST:PORT",
+        multiple=True,
+        callback=_written_host_ports,
+        help="A node to enter the DHT by, instead of the well-known ones. May be repeated.",
+    )(command)
+
+
 def webseed_option(command: F) -> F:
     """--webseed, of those that fetch."""
     return click.option(
@@ -297,7 +313,7 @@ def network_options(command: F) -> F:
             "--peer",
             metavar="HOST:PORT",
             multiple=True,
-            callback=_host_ports,
+            callback=host_ports,
             help="A peer to connect to. May be repeated.",
         ),
         click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 for any. Default: 42069."),
@@ -325,21 +341,21 @@ def network_options(command: F) -> F:
             default="prefer",
             help="off; allow: dial in clear first; prefer: obfuscated first (default); require: RC4 or nothing.",
         ),
+        bootstrap_option,
         _off("dht", "the DHT"),
         _off("pex", "peer exchange"),
         _off("lsd", "local peer discovery"),
-        _off("utp", "uTP"),
+        _off("utp", "uTP (not there yet)"),
+        _off("tcp", "TCP: neither listen for peers nor dial them by it"),
         click.option(
-            "--no-tcp",
+            "--assume-private",
             is_flag=True,
-            callback=_refuse("peers over anything but TCP are"),
-            expose_value=False,
-            help="Refused: there is nothing but TCP.",
+            help="Treat a link as private until its metadata is known: ask only its trackers, and --peer.",
         ),
         click.option("--no-trackers", is_flag=True, help="Announce to no tracker."),
         click.option("--announce-to-all", is_flag=True, help="Announce to every tracker, not to one until it fails."),
         click.option("--no-webseeds", is_flag=True, help="Ask no web seed."),
-        _off("portmap", "port mapping"),
+        click.option("--no-portmap", is_flag=True, expose_value=False, help="Without port mapping (not there yet)."),
         reach_options,
         identity_option,
         log_options,

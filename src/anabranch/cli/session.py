@@ -34,10 +34,12 @@ HEARD = (
     events.PeerConnected,
     events.PeerIntroduced,
     events.PeerLost,
+    events.PeersFound,
     events.PieceFailed,
     events.Recovered,
     events.TrackerFailed,
     events.TrackerReplied,
+    events.TurnedPrivate,
     events.WebSeedFailed,
 )
 _FROZEN_EVERY = 500  # torrents
@@ -111,6 +113,13 @@ def config_of(wishes: Wishes) -> Config:
         seed=wishes.seed,
         encryption=wishes.encryption,
         identity=wishes.identity,
+        disable_tcp=wishes.no_tcp,
+        disable_utp=wishes.no_utp,
+        disable_dht=wishes.no_dht,
+        dht_bootstrap=wishes.dht_bootstrap or None,
+        disable_pex=wishes.no_pex,
+        disable_lsd=wishes.no_lsd,
+        assume_private=wishes.assume_private,
         disable_trackers=wishes.no_trackers,
         announce_to_all=wishes.announce_to_all,
         disable_webseeds=wishes.no_webseeds,
@@ -224,7 +233,8 @@ class Session:
             pictures |= {one: one.torrent.stats() for one in fresh}
             if fresh or began >= draw_at:
                 draw_at = began + self.view.every
-                self.view.draw([self._row(*pair) for pair in pictures.items()])
+                nodes = self.client.dht.nodes
+                self.view.draw([self._row(*pair, nodes) for pair in pictures.items()])
             for watched in fresh:
                 watched.complete = True
                 self._complete(watched)
@@ -293,6 +303,8 @@ class Session:
                     self.view.tell("peer_introduced", event.torrent, address=str(event.peer), client=event.client)
                 case events.PeerLost():
                     self.view.tell("peer_lost", event.torrent, address=str(event.peer), reason=event.reason)
+                case events.PeersFound():
+                    self.view.tell("peers_found", event.torrent, source=event.source, peers=event.peers, new=event.new)
                 case events.PieceFailed():
                     self.view.tell("piece_failed", event.torrent, piece=event.piece)
                 case events.TrackerReplied():
@@ -331,6 +343,12 @@ class Session:
                         "source_failed", event.torrent, source=event.source, reason=event.reason, seconds=seconds
                     )
                     self._remark_once(f"source {event.source}: {event.reason}")
+                case events.TurnedPrivate():
+                    self.view.tell("turned_private", event.torrent, candidates=event.candidates, peers=event.peers)
+                    forgotten = event.candidates + event.peers
+                    more = f"; {words.counted(forgotten, 'address', 'addresses')} forgotten" if forgotten else ""
+                    name = self.watched[event.torrent].torrent.name
+                    self._remark_once(f"{name} is private: only its trackers are asked for peers", more)
                 case events.PeerBanned():
                     self.view.tell("banned", event.torrent, host=event.host, piece=event.piece)
         while self._files is not None and len(self._files):
@@ -343,7 +361,7 @@ class Session:
             self._trouble.add(line)
             self.view.remark(printable(line + more))
 
-    def _row(self, watched: Watched, picture: TorrentStats) -> Row:
+    def _row(self, watched: Watched, picture: TorrentStats, nodes: int) -> Row:
         total = picture.wanted
         done = total - picture.wanted_left
         if not picture.pieces:
@@ -377,6 +395,7 @@ class Session:
             left=left,
             webseeds=picture.webseeds,
             rate_webseeds=picture.rate_webseeds,
+            dht_nodes=nodes,
         )
 
     def _state(self, watched: Watched, picture: TorrentStats, stage: str, left: float | None) -> str:
