@@ -28,7 +28,7 @@ HOST, OURS = "127.0.7.40", "127.0.7.41"
 LENGTH = 100_000
 UNESCAPED = string.ascii_letters + string.digits + "-_.!~*()"
 PROTOCOL = b"\x13BitTorrent protocol"
-RESERVED = bytes.fromhex("0000000000100004")  # BEP 10, BEP 6
+RESERVED = bytes.fromhex("0000000000100005")  # BEP 10, BEP 6, BEP 5
 THEIRS = b"-XX0000-abcdefghijkl"
 SOURCE = Path(__file__).resolve().parents[2] / "src/anabranch"
 
@@ -128,7 +128,7 @@ def test_peers_see_one_profile_and_nothing_else(tmp_path: Path, torrent: Metainf
             assert greeting[48:] == _peer_id(client)
             said = {
                 b"e": 0,
-                b"m": {b"lt_donthave": 7, b"ut_metadata": 1},
+                b"m": {b"lt_donthave": 7, b"ut_metadata": 1, b"ut_pex": 2},
                 b"metadata_size": torrent.info.raw_size,
                 b"p": port,
                 b"reqq": 1024,

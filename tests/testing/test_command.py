@@ -7,14 +7,16 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 
-from anabranch.testing import KINDS, STORAGE_CHECKS, TRACKER_KINDS, WEB_KINDS
+from anabranch.testing import DHT_ATTACKS, KINDS, STORAGE_CHECKS, TRACKER_KINDS, WEB_KINDS
 from origin import Origin
+from udp_node import node, right
 
 PROGRAM = [sys.executable, "-m", "anabranch.testing"]
 
@@ -145,3 +147,35 @@ def test_a_storage_back_end_is_checked_rule_by_rule() -> None:
     assert forgetful.returncode == 1
     assert "FAILED  what_was_recorded_outlives_closing: Of a persistent back end" in forgetful.stdout
     assert f"1 of {len(STORAGE_CHECKS)} rules are not kept" in forgetful.stderr
+
+
+def test_a_dht_node_is_attacked_in_the_ways_that_are_named(dht_node: str) -> None:
+    """A line each; and nothing where nobody answers."""
+    told = run("dht", "--list").stdout.splitlines()
+    assert [line.split()[0] for line in told] == list(DHT_ATTACKS)
+    done = run("dht", dht_node, "long-numbers", "deep", "--from", "127.0.75.1")
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["long-numbers", "deep"]
+    assert "answers after" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("127.0.0.1:1", "no-such"), "there is no attack 'no-such'"),
+        (("router.example:6881",), "'router.example' does not appear to be an IPv4 or IPv6 address"),
+        (("127.0.0.1",), "HOST:PORT"),
+    ],
+)
+def test_what_cannot_be_attacked_is_said(words: tuple[str, ...], told: str) -> None:
+    """Bad usage is exit code 2."""
+    done = run("dht", *words)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+@pytest.fixture
+def dht_node() -> Iterator[str]:
+    """Somebody who answers pings, on a socket."""
+    with node(right) as address:
+        yield str(address)

@@ -1,8 +1,15 @@
-"""For tests, here and in other projects: hostile peers, web servers and trackers, swarms in virtual time, storage."""
+"""For tests, here and elsewhere: hostile peers, servers, trackers and DHT nodes, swarms in virtual time, storage."""
 
 from .bad_trackers_io import BadTrackers
 from .conformance import SPACE, ConformanceFailed, StorageCheck
 from .content_io import content_in, content_of
+from .dht_attacks import DHT_ATTACKS, DhtAttack
+from .dht_liars import LIAR_KINDS, LiarKind
+from .dht_report import DhtReport, LookUp, rule_of_thumb
+from .dht_scene import DhtScene, Shot
+from .dht_siege import Siege, SiegeReport
+from .dht_siege_io import SocketAttacker, SocketSiege
+from .dht_swarm import SimulatedDht
 from .faulty import Fault, Faults, FaultyStorage, Gate
 from .kinds import KINDS, Attack
 from .peers_io import HostilePeer, ScriptedPeer
@@ -23,7 +30,9 @@ from .web_scripts import at_rate, flipping, in_pieces, redirected, refused
 from .web_server_io import WebServer
 
 __all__ = [
+    "DHT_ATTACKS",
     "KINDS",
+    "LIAR_KINDS",
     "SPACE",
     "STORAGE_CHECKS",
     "TRACKER_KINDS",
@@ -34,6 +43,9 @@ __all__ = [
     "ConformanceFailed",
     "Content",
     "Deaf",
+    "DhtAttack",
+    "DhtReport",
+    "DhtScene",
     "Fault",
     "Faults",
     "FaultyStorage",
@@ -42,6 +54,8 @@ __all__ = [
     "HangUp",
     "Hear",
     "HostilePeer",
+    "LiarKind",
+    "LookUp",
     "NodeReport",
     "Pause",
     "PeerKind",
@@ -51,8 +65,14 @@ __all__ = [
     "Script",
     "ScriptedNode",
     "ScriptedPeer",
+    "Shot",
+    "Siege",
+    "SiegeReport",
+    "SimulatedDht",
     "SimulatedNode",
     "SimulatedSwarm",
+    "SocketAttacker",
+    "SocketSiege",
     "Step",
     "Steps",
     "StorageCheck",
@@ -79,6 +99,7 @@ __all__ = [
     "repeated",
     "right",
     "right_head",
+    "rule_of_thumb",
     "serving",
     "shake_hands",
     "simulated_config",

@@ -18,11 +18,13 @@ from types import FrameType
 import click
 
 from anabranch.metainfo import load
-from anabranch.model import TorrentError, split_host_port
+from anabranch.model import Address, TorrentError, canonical_host, split_host_port
 
 from .bad_trackers_io import BadTrackers
 from .conformance import ConformanceFailed
 from .content_io import content_in
+from .dht_attacks import DHT_ATTACKS
+from .dht_siege_io import SocketAttacker
 from .kinds import KINDS
 from .peers_io import HostilePeer
 from .storage_checks import STORAGE_CHECKS
@@ -50,6 +52,12 @@ def _list_web_kinds(context: click.Context, _: click.Parameter, wished: bool) ->
 def _list_tracker_kinds(context: click.Context, _: click.Parameter, wished: bool) -> None:
     if wished:
         _list({name: f"{kind.about} ({kind.error_type or 'works'})" for name, kind in TRACKER_KINDS.items()})
+        context.exit()
+
+
+def _list_dht_attacks(context: click.Context, _: click.Parameter, wished: bool) -> None:
+    if wished:
+        _list({name: attack.about for name, attack in DHT_ATTACKS.items()})
         context.exit()
 
 
@@ -189,6 +197,53 @@ def trackers(kinds: tuple[str, ...], host: str, seconds: float | None, seed: int
         sys.stdout.flush()
         over.wait(seconds)
     _list({name: f"asked {bad.asked[name]} times" for name in names})
+
+
+@commands.command()
+@click.argument("target", metavar="HOST:PORT")
+@click.argument("names", metavar="[ATTACK]...", nargs=-1)
+@click.option(
+    "--from", "host", metavar="ADDR", default="", help="Where to speak from; of 127.0.0.0/8 the next ones, too."
+)
+@click.option("--seed", type=int, default=0, help="Another number draws other bytes.")
+@click.option(
+    "--list",
+    "show",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_dht_attacks,
+    help="Show every attack.",
+)
+def dht(target: str, names: tuple[str, ...], host: str, seed: int) -> None:
+    """Attack the DHT node at HOST:PORT in the ways of ATTACK..., or in all of them, one after another.
+
+    A line for each: what was sent, what came back, and whether the node answers an honest question when it is over.
+    Exit code 1 if it does not. What speaks in the name of others is only sent to nodes on this machine.
+    """
+    names = names or tuple(DHT_ATTACKS)
+    if unknown := [name for name in names if name not in DHT_ATTACKS]:
+        raise click.UsageError(f"there is no attack {unknown[0]!r}; --list shows all")
+    try:
+        place, port = split_host_port(target)
+        address = Address(canonical_host(place), port)
+        attacker = SocketAttacker(address, canonical_host(host) if host else "", seed)
+    except (TorrentError, ValueError) as bad:
+        raise click.UsageError(str(bad)) from bad
+    except OSError as refusal:
+        raise click.UsageError(f"cannot speak from {host or 'here'}: {refusal.strerror}") from refusal
+    with attacker:
+        if attacker.answers() is None:
+            raise click.ClickException(f"nobody answers at {address}")
+        failed = []
+        for name in names:
+            siege = attacker.attack(name)
+            click.echo(siege)
+            sys.stdout.flush()
+            if siege.back_after is None:
+                failed.append(name)
+    if failed:
+        raise click.ClickException(f"silent after {', '.join(failed)}")
 
 
 @commands.command()
