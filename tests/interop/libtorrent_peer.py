@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from .real_program import PeerProgramFailed
+from .line_program import LineProgram
 
 PROGRAM = Path(__file__).with_name("libtorrent_program.py")
-_MARGIN = 10.0  # seconds that an answer may take beyond the time the program was given
 
 
-class LibtorrentPeer:
+class LibtorrentPeer(LineProgram):
     """A libtorrent session in a program of its own, from `with` to the end of the block.
 
     Args:
@@ -39,51 +33,15 @@ class LibtorrentPeer:
         settings: dict[str, Any] | None = None,
         as_strangers: bool = False,
     ) -> None:
-        self.host = host
-        self.port = port
-        self._start = {
+        start = {
             "host": host,
             "port": port,
             "encryption": encryption,
             "settings": settings or {},
             "as_strangers": as_strangers,
         }
-        self._answers: SimpleQueue[str] = SimpleQueue()
+        super().__init__("libtorrent", [sys.executable, str(PROGRAM), json.dumps(start)], host)
         self._last = ""
-
-    def __enter__(self) -> Self:
-        self._program = subprocess.Popen(
-            [sys.executable, str(PROGRAM), json.dumps(self._start)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-        self._listener = Thread(target=self._listen, name="libtorrent answers", daemon=True)
-        self._listener.start()
-        try:
-            self.port = self._answer(30)
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._program.stdin is not None
-        assert self._program.stdout is not None
-        self._program.kill()  # a session that ends in order announces to trackers first, which takes seconds
-        self._program.wait()
-        self._listener.join()
-        with suppress(BrokenPipeError):  # closing flushes: a request that a dead program has not read
-            self._program.stdin.close()
-        self._program.stdout.close()
-
-    @property
-    def pid(self) -> int:
-        """The program's number, for those who look it up in /proc."""
-        return self._program.pid
 
     def add(self, torrent: bytes | Path | str, save_path: Path, *, seed_mode: bool = False, timeout: float = 60) -> str:
         """Add a torrent and check what is there already.
@@ -124,33 +82,6 @@ class LibtorrentPeer:
     def change(self, **settings: Any) -> None:
         """Apply libtorrent settings now, for example upload_rate_limit=100_000."""
         self._ask("settings", settings=settings)
-
-    def _ask(self, do: str, allowance: float = 0, **request: Any) -> Any:
-        assert self._program.stdin is not None
-        try:
-            self._program.stdin.write(json.dumps({"do": do, **request}) + "\n")
-            self._program.stdin.flush()
-        except OSError as broken:
-            raise PeerProgramFailed(f"libtorrent is gone: exit code {self._program.poll()}") from broken
-        return self._answer(allowance + _MARGIN)
-
-    def _answer(self, timeout: float) -> Any:
-        try:
-            line = self._answers.get(timeout=timeout)
-        except Empty:
-            raise PeerProgramFailed(f"libtorrent did not answer within {timeout} s") from None
-        if not line:
-            raise PeerProgramFailed(f"libtorrent is gone: exit code {self._program.wait()}")
-        told = json.loads(line)
-        if "error" in told:
-            raise PeerProgramFailed(told["error"])
-        return told["answer"]
-
-    def _listen(self) -> None:
-        assert self._program.stdout is not None
-        for line in self._program.stdout:
-            self._answers.put(line)
-        self._answers.put("")
 
 
 def make_torrent(

@@ -1,7 +1,8 @@
 """A libtorrent session as a program of its own: one JSON object a line in, one answer a line out.
 
 Started by libtorrent_peer.py, so that its memory and CPU time are its own. libtorrent: rasterbar, PyPI, 2.1.1.
-It stays where it is put: no DHT, no local discovery, no port mapping, no uTP, no trackers but those of the torrent.
+It stays where it is put: no DHT, no local discovery, no port mapping, no uTP, no trackers but those of the torrent,
+unless its settings say otherwise. Of a DHT it knows the nodes that it is told of.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ ALERTS = (
     | lt.alert.category_t.storage_notification
     | lt.alert.category_t.connect_notification
     | lt.alert.category_t.peer_notification
+    | lt.alert.category_t.dht_notification
+    | lt.alert.category_t.dht_operation_notification
 )
 KEPT_ALERTS = 200  # lines of history for whoever wonders why a test failed
 CHECKING = (lt.torrent_status.checking_files, lt.torrent_status.checking_resume_data)
@@ -45,6 +48,7 @@ class Program:
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.alerts: list[str] = []
         self.torrents: dict[str, Any] = {}
+        self.announced: list[tuple[str, str, int]] = []  # who announced itself by the DHT: hash, host, port
         pack: Any = {  # typed by the binding as a dictionary with its own keys only
             "listen_interfaces": where,
             "listen_system_port_fallback": False,
@@ -52,6 +56,7 @@ class Program:
             "alert_mask": int(ALERTS),
             "alert_queue_size": 100_000,
             "enable_dht": False,
+            "dht_bootstrap_nodes": "",
             "enable_lsd": False,
             "enable_upnp": False,
             "enable_natpmp": False,
@@ -68,7 +73,8 @@ class Program:
         self.session = lt.session(pack)
         if as_strangers:  # by default peers on local addresses are under no rate limit and need no slot
             all_alike = lt.ip_filter()
-            all_alike.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
+            for first, last in (("0.0.0.0", "255.255.255.255"), ("::", ":".join(["ffff"] * 8))):
+                all_alike.add_rule(first, last, 1 << lt.session.global_peer_class_id)
             self.session.set_peer_class_filter(all_alike)
         self.until(self.is_listening, 10, "listening")
 
@@ -86,6 +92,11 @@ class Program:
             heard = self.session.pop_alerts()
             told = [f"{type(alert).__name__}: {alert.message()}" for alert in heard]
             self.alerts = [*self.alerts, *told][-KEPT_ALERTS:]
+            self.announced += [
+                (str(alert.info_hash), str(alert.ip), alert.port)
+                for alert in heard
+                if isinstance(alert, lt.dht_announce_alert)
+            ]
             if is_so(heard):
                 return
             if time.monotonic() >= deadline:
@@ -151,6 +162,63 @@ class Program:
             "alerts": self.alerts,
         }
 
+    def heard(self, kind: Any, timeout: float, what: str) -> Any:
+        """The next alert of that kind."""
+        found: list[Any] = []
+
+        def is_there(alerts: list[Any]) -> bool:
+            found.extend(alert for alert in alerts if isinstance(alert, kind))
+            return bool(found)
+
+        self.until(is_there, timeout, what)
+        return found[0]
+
+    def dht(self, what: str, timeout: float = 15, **request: Any) -> Any:
+        """One question about or to the DHT; bytes are hex in both directions."""
+        given = {name: bytes.fromhex(value) if isinstance(value, str) else value for name, value in request.items()}
+        match what:
+            case "node":
+                self.session.add_dht_node(tuple(request["where"]))
+            case "table":
+                self.session.post_dht_stats()
+                buckets = self.heard(lt.dht_stats_alert, timeout, what).routing_table
+                return sum(bucket["num_nodes"] for bucket in buckets)
+            case "announced":
+                self.until(lambda _: True, timeout, what)
+                return self.announced
+            case "get_peers":
+                self.session.dht_get_peers(lt.sha1_hash(given["info_hash"]))
+                return self.heard(lt.dht_get_peers_reply_alert, timeout, what).peers()
+            case "announce":
+                self.session.dht_announce(lt.sha1_hash(given["info_hash"]), request["port"], request["flags"])
+            case "put":
+                target = self.session.dht_put_immutable_item(given["value"])
+                return str(target), self.heard(lt.dht_put_alert, timeout, what).num_success
+            case "put_signed":
+                self.session.dht_put_mutable_item(given["secret"], given["key"], given["value"], given["salt"])
+                stored = self.heard(lt.dht_put_alert, timeout, what)
+                return stored.seq, stored.num_success
+            case "get":
+                self.session.dht_get_immutable_item(lt.sha1_hash(given["target"]))
+                return lt.bencode(self.heard(lt.dht_immutable_item_alert, timeout, what).item).hex()
+            case "get_signed":
+                self.session.dht_get_mutable_item(given["key"], given["salt"])
+                found = self.heard(lt.dht_mutable_item_alert, timeout, what)
+                return lt.bencode(found.item).hex(), found.seq
+            case "sample":
+                where = tuple(request["where"])
+                self.session.dht_sample_infohashes(where, lt.sha1_hash(given["target"]))
+                told = self.heard(lt.dht_sample_infohashes_alert, timeout, what)
+                return {
+                    "samples": [str(each) for each in told.samples],
+                    "total": told.num_infohashes,
+                    "interval": str(told.interval),
+                    "nodes": len(told.nodes),
+                }
+            case unknown:
+                raise Refused(f"no such question: {unknown}")
+        return None
+
     def answer(self, request: dict[str, Any]) -> Any:
         """Do what one line asks for."""
         match request.pop("do"):
@@ -162,6 +230,8 @@ class Program:
                 self.wait_finished(**request)
             case "stats":
                 return self.stats(**request)
+            case "dht":
+                return self.dht(**request)
             case "settings":
                 self.session.apply_settings(request["settings"])
             case unknown:

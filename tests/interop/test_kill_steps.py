@@ -66,9 +66,10 @@ def killed_at(step: int, kind: str, folder: Path) -> tuple[set[int], bool]:
     """Live until the n-th step. Which pieces were said to be recorded last, and whether it lived to the end."""
     folder.mkdir()
     inject = f"inject={CALLS}:signal=KILL:when={step}"
+    # -B: Python's own cache of what it compiled is no step.
     command = ["strace", "-f", "-qqq", "-o", "/dev/null", "-e", f"trace={CALLS}", "-e", inject]
     done = subprocess.run(
-        [*command, sys.executable, "-m", "interop.test_kill_steps", kind, str(folder)],
+        [*command, sys.executable, "-B", "-m", "interop.test_kill_steps", kind, str(folder)],
         capture_output=True,
         text=True,
         check=False,

@@ -13,6 +13,7 @@ pytest.importorskip("obstore", reason="obstore is an extra: anabranch[s3]")
 
 import trees
 from anabranch.api import Client, events
+from anabranch.engine import failing
 from anabranch.model import StorageFailed
 from anabranch.storage import ObjectStorage
 from anabranch.testing import StorageCheck, check_storage
@@ -76,8 +77,11 @@ def test_what_libtorrent_has_becomes_objects_and_objects_are_seeded_to_libtorren
     assert trees.digest(tmp_path / "leech" / content.path.name) == trees.digest(content.path)
 
 
-def test_a_server_that_ends_in_the_middle_stops_the_torrent_until_it_is_back(content: Content, tmp_path: Path) -> None:
+def test_a_server_that_ends_in_the_middle_stops_the_torrent_until_it_is_back(
+    content: Content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """W43. The torrent says which object and why, and loses nothing."""
+    monkeypatch.setattr(failing, "RETRY_EVERY", 1.0)
     server = Seaweed(tmp_path / "seaweed", "127.0.12.10")
     with LibtorrentPeer("127.0.9.35", settings={"upload_rate_limit": 200_000}, as_strangers=True) as seeder:
         seeder.add(content.torrent, content.path.parent)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -38,10 +39,19 @@ class TransmissionPeer(RealProgram):
         place: Directory of its own.
         host: Loopback address to listen on.
         encryption: "allow" (what the other one does), "prefer" or "require" (RC4 only).
+        settings: Words of its settings.json beside or instead of ours: no DHT, no local discovery, no peer exchange.
     """
 
-    def __init__(self, place: Path, host: str = "127.0.10.1", *, encryption: str = "allow") -> None:
+    def __init__(
+        self,
+        place: Path,
+        host: str = "127.0.10.1",
+        *,
+        encryption: str = "allow",
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(place, host)
+        self._settings = settings or {}
         self._rpc_port = free_port(host)
         self._encryption = encryption
         self._session = ""
@@ -150,6 +160,7 @@ class TransmissionPeer(RealProgram):
             "idle-seeding-limit-enabled": False,
             "cache-size-mb": 0,  # what it calls complete is in the files
             "rename-partial-files": False,
+            **self._settings,
         }
         (self.place / "settings.json").write_text(json.dumps(settings))
 
