@@ -22,7 +22,7 @@ demo: .venv/product ## See it work: a local swarm, with proof
 	$(BIN)/anabranch demo
 
 test: .venv/tools programs ## Run all tests but the long ones
-	$(BIN)/python -m pytest -n 2 -m "not deep and not soak" $(PYTEST)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist worksteal -m "not deep and not soak" $(PYTEST)
 
 lint: .venv/tools ## Check style and types
 	$(BIN)/ruff check

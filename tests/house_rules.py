@@ -12,7 +12,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 
 PACKAGE = "anabranch"
@@ -60,6 +60,17 @@ class Source:
     def tree(self) -> ast.Module:
         return ast.parse(self.text, self.path, feature_version=(3, 11))
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All of the tree: walking it takes longer than what any rule looks for."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
+    def comments(self) -> dict[int, str]:
+        """By line."""
+        tokens = tokenize.generate_tokens(io.StringIO(self.text).readline)
+        return {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
+
     @property
     def name(self) -> str:
         """The file's name without its ending."""
@@ -86,7 +97,7 @@ def sources(top: Path, folder: str) -> list[Source]:
 
 def imports(source: Source) -> Iterator[tuple[int, int, str, tuple[str, ...]]]:
     """Every import, wherever it stands: line, level of dots, full module name, names taken from it."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, 0, alias.name, ()
@@ -138,7 +149,7 @@ def io_outside_its_files(source: Source) -> Iterator[str]:
             if whole in IO_MODULES or whole.partition(".")[0] in IO_MODULES:
                 yield f"{source.path}:{line}: imports {whole}"
                 break
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Call):
             name = _last_name(node.func)
             is_method = isinstance(node.func, ast.Attribute)
@@ -195,7 +206,7 @@ def _fields(node: ast.ClassDef) -> set[str]:
 
 def too_many_fields(source: Source) -> Iterator[str]:
     """A class over 15 fields is several; frozen records, enums and protocols may have more."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.ClassDef) and not _is_record(node) and len(_fields(node)) > MOST_FIELDS:
             yield f"{source.path}:{node.lineno}: {node.name} has {len(_fields(node))} fields"
 
@@ -231,8 +242,8 @@ def test_of_nothing(source: Source, modules: frozenset[str]) -> Iterator[str]:
     yield f"{source.path}: no such module"
 
 
-def _names_given(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+def _names_given(source: Source) -> Iterator[tuple[int, str]]:
+    for node in source.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.lineno, node.name
         elif isinstance(node, ast.arg):
@@ -247,14 +258,15 @@ def _names_given(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.name
 
 
-def _words(name: str) -> set[str]:
+@cache
+def _words(name: str) -> frozenset[str]:
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-    return {word.removesuffix("s") for word in apart.split("_")}
+    return frozenset(word.removesuffix("s") for word in apart.split("_"))
 
 
 def unwanted_names(source: Source) -> Iterator[str]:
     """One word per thing: a block is no chunk, and a helper or a manager says nothing."""
-    for line, name in [(1, source.name), *_names_given(source.tree)]:
+    for line, name in [(1, source.name), *_names_given(source)]:
         if name in PYTEST_NAMES:
             continue
         if name in UNWANTED_NAMES or _words(name) & UNWANTED_WORDS:
@@ -263,16 +275,11 @@ def unwanted_names(source: Source) -> Iterator[str]:
 
 def tasks_without_owner(source: Source) -> Iterator[str]:
     """Tasks are made by a TaskGroup, which is known by its name: group, or something_group."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Call) and _last_name(node.func) in ("create_task", "ensure_future"):
             owner = _last_name(node.func.value) if isinstance(node.func, ast.Attribute) else ""
             if not owner.endswith("group"):
                 yield f"{source.path}:{node.lineno}: a task of nobody's group"
-
-
-def _comments(text: str) -> dict[int, str]:
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    return {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
 
 
 _PRAGMA = re.compile(r"#\s*(type:\s*ignore(\[[^\]]*\])?|noqa(:\s*[A-Z]+[0-9]+(\s*,\s*[A-Z]+[0-9]+)*)?)")
@@ -284,7 +291,9 @@ def _gives_reason(comment: str) -> bool:
 
 def unexplained_exemptions(source: Source) -> Iterator[str]:
     """An exemption from a check says why, in the same comment."""
-    for line, comment in _comments(source.text).items():
+    if not _PRAGMA.search(source.text):
+        return  # before all its comments are found: most files have none
+    for line, comment in source.comments.items():
         if _PRAGMA.search(comment) and not _gives_reason(comment):
             yield f"{source.path}:{line}: {comment} gives no reason"
 
@@ -301,8 +310,7 @@ def faults_caught_anywhere(source: Source) -> Iterator[str]:
     BaseException may also be kept for somebody else to raise, with the reason on the line. To clean up and raise again
     catches nothing.
     """
-    comments = _comments(source.text)
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.ExceptHandler):
             last = node.body[-1]
             kinds = set() if isinstance(last, ast.Raise) and last.exc is None else _kinds(node.type)
@@ -310,7 +318,7 @@ def faults_caught_anywhere(source: Source) -> Iterator[str]:
             kinds = {kind for word in node.args for kind in _kinds(word)}
         else:
             continue
-        comment = comments.get(node.lineno, "")
+        comment = source.comments.get(node.lineno, "")
         kept = "BaseException" in kinds and _gives_reason(comment)
         if kinds & {"Exception", "BaseException"} and not kept and "# bulkhead" not in comment:
             yield f"{source.path}:{node.lineno}: catches everything and is no bulkhead"

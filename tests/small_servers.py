@@ -8,6 +8,7 @@ import struct
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import BinaryIO, Self
 from urllib.parse import unquote, urlsplit
@@ -129,6 +130,7 @@ class ProxyServer:
         self._names = names or {}
         self._due = f"Proxy-Authorization: Basic {b64encode(unquote(login).encode()).decode()}\r\n" if login else ""
         self._open: list[socket.socket] = []
+        self._serving: list[threading.Thread] = []
         self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://{f'{login}@' if login else ''}{host}:{self.port}"
@@ -143,6 +145,11 @@ class ProxyServer:
     ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join(PATIENCE)
+        for sock in self._open:
+            with suppress(OSError):  # done with
+                sock.shutdown(socket.SHUT_RDWR)
+        for serving in self._serving:
+            serving.join(PATIENCE)
         for sock in (self._listener, *self._open):
             sock.close()
 
@@ -152,8 +159,13 @@ class ProxyServer:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
-            self._open.append(sock)
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+            self._begin(self._serve, sock)
+
+    def _begin(self, work: Callable[..., None], *sockets: socket.socket) -> None:
+        self._open += sockets
+        thread = threading.Thread(target=work, args=sockets, daemon=True)
+        thread.start()
+        self._serving.append(thread)
 
     def _serve(self, sock: socket.socket) -> None:
         sock.settimeout(PATIENCE)
@@ -181,8 +193,9 @@ class ProxyServer:
         with there:
             if method == "CONNECT":
                 sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                threading.Thread(target=_pour, args=(sock, there), daemon=True).start()
+                self._begin(_pour, sock, there)
             else:
+                self._open.append(there)
                 target = whole.split("/", 3)[3]
                 lines = [f"{method} /{target} HTTP/1.1", *head.split("\r\n")[1:]]
                 told = [line for line in lines if not line.lower().startswith("proxy-")]
