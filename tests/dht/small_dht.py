@@ -56,6 +56,21 @@ def asked(node: Node, datagram: bytes, source: Address, now: float = 1.0) -> Ans
     return None
 
 
+def alone(*, v6: bool = False, read_only: bool = False) -> Node:
+    """One that knows nobody."""
+    return Node(v6=v6, draw=drawing(), now=0.0, node_id=b"n" * 20, read_only=read_only)
+
+
+def queries(node: Node) -> list[tuple[Query, Address]]:
+    """What it asks, and whom."""
+    found = []
+    for datagram, where in node.outgoing():
+        message = read(datagram)
+        if isinstance(message, Query):
+            found.append((message, where))
+    return found
+
+
 class SmallDht:
     """Nodes that know each other, and their time."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,11 @@ from hypothesis import strategies as st
 
 from anabranch.bencode import Value
 from anabranch.dht import Answer, Contact, Node, Refusal, read, sign
+from anabranch.dht.answering import MOST_CHECKS
+from anabranch.dht.budgets import LARGE
 from anabranch.dht.contacts import pack_address
+from anabranch.dht.krpc import query, query_head
+from anabranch.dht.purposes import GetItem
 from anabranch.model import Address
 from dht.small_dht import address, asked, drawing, question
 
@@ -49,6 +54,12 @@ def befriend(one: Node, source: Address, now: float = 1.0) -> bytes:
     token = answer(one, "get_peers", source, now, info_hash=TARGET)[b"token"]
     assert isinstance(token, bytes)
     answer(one, "announce_peer", source, now, info_hash=b"o" * 20, port=1, token=token)
+    return token
+
+
+def one_token(one: Node, source: Address) -> bytes:
+    token = answer(one, "get", source, target=TARGET)[b"token"]
+    assert isinstance(token, bytes)
     return token
 
 
@@ -183,6 +194,36 @@ def test_an_item_is_stored_and_given_back() -> None:
     known = answer(one, "get", target=item.target, seq=4)
     assert b"v" not in known
     assert known[b"seq"] == 4
+
+
+def test_our_own_question_has_room_for_the_largest_item_in_its_answer() -> None:
+    """Three times its size: who answers cannot know yet that it is ours. It is no more than one query to budgets."""
+    one = node()
+    item = sign(b"x" * 996, b"s" * 32, b"l" * 64, 2**62)
+    one.items.put(item, ASKER.host, 1.0)
+    arguments = GetItem(item.target, item.salt).arguments() | {b"id": b"q" * 20}
+    datagram = query(query_head("get", arguments), b"tttt")
+    assert len(datagram) < LARGE
+    message = asked(one, datagram, ASKER)
+    assert isinstance(message, Answer)
+    assert message.values[b"v"] == item.value
+    assert message.values[b"nodes"]
+
+
+def test_signatures_are_checked_so_many_times_a_second() -> None:
+    """However many hosts store: checking one takes a tenth of a millisecond. Items without signatures are taken."""
+    one = node()
+    item = sign(b"news", b"s" * 32, b"", 4)
+    signed: dict[str, Value] = {"v": b"news", "k": item.key, "seq": 4, "sig": item.signature}
+    codes: Counter[int] = Counter()
+    for number in range(300):
+        source = address(number)
+        token = one_token(one, source)
+        message = asked(one, question("put", **signed, token=token), source)
+        codes[message.code if isinstance(message, Refusal) else 0] += 1
+    assert codes == {0: MOST_CHECKS, 202: 300 - MOST_CHECKS}
+    answer(one, "put", v=b"unsigned", token=one_token(one, ASKER))
+    answer(one, "put", ASKER, 1.1, **signed, token=one_token(one, ASKER))
 
 
 def test_an_item_that_is_none_is_refused_with_the_number_that_says_why() -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anabranch.bencode import Value
-from anabranch.dht.items import MOST_SEQUENCE, Item, ItemRefused, public_key, sign, target_of
+from anabranch.bencode import Value, encode
+from anabranch.dht import krpc
+from anabranch.dht.items import MOST_DEPTH, MOST_SEQUENCE, Item, ItemRefused, public_key, sign, target_of
 from anabranch.model import InputRefused
 
 KEY = bytes.fromhex("77ff84905a91936367c01360803104f92432fcd904a43511876df5cdf3e7e548")  # BEP 44, its examples
@@ -96,6 +97,18 @@ def test_what_is_no_item_is_refused_with_the_code_of_bep_44(code: int, arguments
 
 def test_a_value_of_a_thousand_bytes_is_stored() -> None:
     assert len(Item(b"x" * 996).encoded) == 1000
+
+
+def test_what_no_message_could_hold_is_no_item() -> None:
+    """Nodes read values only so deep: one that is deeper would be put, and taken by nobody, without a word."""
+    value: Value = 1
+    for _ in range(MOST_DEPTH):
+        value = [value]
+    message = krpc.read(encode({"a": {"id": b"q" * 20, "v": Item(value).value}, "q": "put", "t": b"t", "y": "q"}))
+    assert isinstance(message, krpc.Query)
+    with pytest.raises(ItemRefused) as refused:
+        Item([value])
+    assert refused.value.code == 203
 
 
 def test_what_the_caller_changes_later_does_not_change_the_item() -> None:

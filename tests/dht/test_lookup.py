@@ -8,11 +8,11 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anabranch.dht import Contact
+from anabranch.dht import Contact, node_id_for
 from anabranch.dht.lookup import FRESH, MOST_INSECURE, WIDTH, Hop, Lookup
 from anabranch.dht.table import NEAREST
 from anabranch.model import Address
-from dht.small_dht import address, contact
+from dht.small_dht import address, contact, host
 
 TARGET, OWN = bytes(20), b"\xff" * 20
 
@@ -199,6 +199,31 @@ def test_where_few_ids_fit_their_addresses_the_others_are_as_good() -> None:
     lookup = looking(*others, *honest)
     assert run(lookup) == others[:6] + honest
     assert contacts(lookup.closest()) == others[:6] + honest
+
+
+def test_eight_of_those_that_were_known_are_asked_though_liars_are_nearer() -> None:
+    """Liars who name only each other have the last word only where all of these are liars."""
+    known = sorted((contact(number) for number in range(100, 112)), key=lambda one: one.id, reverse=True)
+    lookup = Lookup(b"\xff" * 20, OWN[:19])
+    lookup.add(known)
+    # half of the ids of these are nearer than those that were known; they are as many as an answer can name
+    near = [contact(number, node_id_for(host(number), bytes(20))) for number in range(200, 5000)]
+    liars = sorted(near, key=lambda one: one.id, reverse=True)[:NEAREST]
+    assert liars[-1].id > known[0].id
+    every = run(lookup, liars)
+    assert set(every) == {*known[:NEAREST], *liars}
+    assert contacts(lookup.closest()) == liars
+
+
+def test_those_that_were_known_are_kept_however_many_are_named() -> None:
+    """A flood of names does not make us forget them."""
+    known = sorted((contact(number) for number in range(100, 112)), key=lambda one: one.id)
+    lookup = looking(*known)
+    for hop in asked(lookup):
+        answer(lookup, hop)
+    for number in range(40):
+        lookup.add((at(8 * number + step, 1000 + 8 * number + step) for step in range(1, 9)), hop)
+    assert set(known[WIDTH:NEAREST]) <= set(run(lookup))
 
 
 def test_who_names_nobody_three_times_is_not_believed() -> None:

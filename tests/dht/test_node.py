@@ -6,8 +6,6 @@ from itertools import pairwise
 from math import inf
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from anabranch.bencode import encode
 from anabranch.dht import (
@@ -18,36 +16,18 @@ from anabranch.dht import (
     Looked,
     Node,
     Pong,
-    Query,
-    Refusal,
     Reply,
     Samples,
     is_secure,
-    read,
     sign,
 )
 from anabranch.dht.contacts import pack_address
-from anabranch.dht.krpc import MAX_DATAGRAM
-from anabranch.dht.node import MOST_OUTGOING
-from anabranch.dht.transactions import MOST_OPEN, PATIENCE
+from anabranch.dht.table import NEAREST, REFRESH, RETRY
+from anabranch.dht.transactions import PATIENCE
 from anabranch.model import Address
-from dht.small_dht import LATENCY, SmallDht, address, answered, asked, contact, drawing, question
+from dht.small_dht import LATENCY, SmallDht, address, alone, answered, asked, contact, drawing, queries, question
 
 TARGET = b"h" * 20
-
-
-def alone(*, v6: bool = False, read_only: bool = False) -> Node:
-    return Node(v6=v6, draw=drawing(), now=0.0, node_id=b"n" * 20, read_only=read_only)
-
-
-def queries(node: Node) -> list[tuple[Query, Address]]:
-    """What it asks, and whom."""
-    found = []
-    for datagram, where in node.outgoing():
-        message = read(datagram)
-        if isinstance(message, Query):
-            found.append((message, where))
-    return found
 
 
 def looked_up(dht: SmallDht, results: list[Looked]) -> Looked:
@@ -234,8 +214,59 @@ def test_a_node_enters_the_table_when_it_has_answered() -> None:
     assert len(node.table) == 0
     node.tick(2.0)
     for query, where in queries(node):
-        node.receive(answered(query.transaction, bytes([where.host.count("1")]) * 20), where, 2.0)
+        node.receive(answered(query.transaction, b"a" * 20), where, 2.0)
     assert address(1) in node.table
+
+
+def knowing(number: int) -> Node:
+    """A node that so many others have answered."""
+    node = alone()
+    for other in range(100, 100 + number):
+        node.table.answered(contact(other), 0.0)
+    return node
+
+
+def test_who_answers_as_somebody_else_than_was_named_does_not_enter_the_table() -> None:
+    """Liars name each other under ids that we would want, and would be asked first in every look-up."""
+    node = knowing(NEAREST)
+    node.find_node(TARGET, lambda looked: None, 0.0)
+    near = Contact(TARGET[:19] + b"x", address(1))
+    named = near.id + pack_address(near.address)
+    ids = {one.address: one.id for one in node.table.contacts()}
+    for query, where in queries(node):
+        node.receive(answered(query.transaction, ids[where], nodes=named), where, 0.1)
+    [transaction] = [query.transaction for query, where in queries(node) if where == near.address]
+    node.receive(answered(transaction, b"l" * 20), near.address, 0.2)
+    assert near.address not in node.table
+    queries(node)
+    node.ping(near.address, lambda pong: None, 0.3)
+    [(query, _)] = queries(node)
+    node.receive(answered(query.transaction, b"l" * 20), near.address, 0.4)
+    assert near.address in node.table, "it was asked for its own sake"
+
+
+def test_who_knows_few_takes_whoever_answers() -> None:
+    """Of those of an earlier run some have other ids by now, and may be all there is."""
+    node = alone()
+    node.add_contacts([contact(1)], 0.0)
+    node.bootstrap(None, 0.0)
+    [(query, where), *_] = queries(node)
+    node.receive(answered(query.transaction, b"o" * 20), where, 0.1)
+    assert address(1) in node.table
+
+
+def test_who_only_ever_refuses_leaves_the_table() -> None:
+    """It is no use to anybody who would be sent there; a refusal now and then is nothing."""
+    node = knowing(1)
+    refusals = 0
+    for now in (10.0, REFRESH, REFRESH + RETRY):
+        assert address(100) in node.table
+        node.ping(address(100), lambda pong: None, now)
+        for query, where in queries(node):
+            node.receive(encode({"e": [202, "no"], "t": query.transaction, "y": "e"}), where, now + 0.1)
+            refusals += 1
+    assert address(100) not in node.table
+    assert refusals == 3
 
 
 def test_a_node_that_answers_nobody_never_enters_the_table() -> None:
@@ -346,13 +377,14 @@ def test_a_lonely_node_asks_those_it_started_from_again() -> None:
 
 
 def test_who_was_lost_with_everybody_else_is_not_forgotten() -> None:
-    """When the line comes back the table is empty, and those who were in it are asked."""
+    """When the line comes back the table is empty, and those who were in it are asked; nobody asks us first."""
     dht = SmallDht(4)
     node = dht.nodes[address(3)]
     others = {where: dht.nodes.pop(where) for where in (address(0), address(1), address(2))}
     dht.run(7200.0)
     assert len(node.table) == 0
-    dht.nodes |= others
+    for where, former in others.items():
+        dht.nodes[where] = Node(v6=False, draw=dht.draw, now=dht.now, node_id=former.id)
     dht.run(2000.0)
     assert len(node.table) == 3
 
@@ -377,75 +409,3 @@ def test_a_quiet_node_sends_little_and_rests() -> None:
     per_minute = (len(dht.sent) - before) / 30 / 60
     assert per_minute < 2 * 2 * 30 / 13  # 30 nodes, each asked every 13 minutes and answering, and room for as much
     assert all(node.table.good(dht.now) == len(node.table) for node in dht.nodes.values())
-
-
-def test_what_waits_to_be_sent_is_bounded() -> None:
-    """Nobody drains it; memory stays what it is."""
-    node = alone()
-    for number in range(MOST_OUTGOING + 500):
-        node.receive(question(id=b"a" * 20), Address(f"127.0.{number % 256}.1", 1 + number), 1.0)
-    assert len(node.outgoing()) == MOST_OUTGOING
-    assert node.stats.dropped["not sent"] == 500
-
-
-def test_open_questions_are_bounded() -> None:
-    """Whoever asks more is told so."""
-    node = alone()
-    heard: list[Pong | DhtFault] = []
-    for number in range(MOST_OPEN + 5):
-        node.ping(address(number), heard.append, 0.0)
-    node.tick(0.0)
-    assert [str(fault) for fault in heard] == ["too many questions are open"] * 5
-
-
-def test_floods_are_not_looked_at() -> None:
-    """Of one host, so many a second; others are answered meanwhile, and answers to our own questions are heard."""
-    node = alone()
-    for _ in range(1000):
-        node.receive(question(), address(1), 1.0)
-        node.receive(question(x=b"unusual")[:-1] + b"1:zi0ee", address(1), 1.0)
-    assert node.stats.dropped["flood"] > 1800
-    assert asked(node, question(), address(2)) is not None
-    heard: list[Pong | DhtFault] = []
-    node.ping(address(1), heard.append, 1.0)
-    [query] = [query for query, where in queries(node) if where == address(1)]
-    node.receive(answered(query.transaction, b"t" * 20), address(1), 1.1)
-    assert isinstance(heard[0], Pong)
-
-
-def test_what_is_no_query_is_told_so_within_the_same_limits() -> None:
-    """Nobody is made to shout."""
-    node = alone()
-    replies = [asked(node, question(id=5), address(1)) for _ in range(200)]
-    assert isinstance(replies[0], Refusal)
-    assert replies[-1] is None
-    assert asked(node, b"x" * (MAX_DATAGRAM + 1), address(2)) is None
-    assert node.stats.dropped["malformed"] > 0
-
-
-def test_a_sample_that_is_none_is_a_fault() -> None:
-    """Many nodes do not know BEP 51, and some answer nevertheless."""
-    node = alone()
-    heard: list[Samples | DhtFault] = []
-    for values in ({}, {"samples": b"short"}, {"samples": 5}, {"samples": TARGET, "num": b"", "interval": -5}):
-        node.sample(address(1), TARGET, heard.append, 0.0)
-        [(query, where)] = queries(node)
-        node.receive(answered(query.transaction, b"t" * 20, **values), where, 0.1)
-    assert [isinstance(one, DhtFault) for one in heard] == [True, True, True, False]
-    assert heard[3] == Samples((TARGET,), 1, 0.0, ())
-
-
-@settings(max_examples=60)
-@given(st.lists(st.tuples(st.binary(max_size=120), st.integers(0, 300), st.integers(0, 255)), max_size=20))
-def test_a_node_survives_whatever_is_sent_to_it(changes: list[tuple[bytes, int, int]]) -> None:
-    """Noise, and messages of nodes with some bytes changed: nothing is raised, and others are answered."""
-    dht = SmallDht(3)
-    node = dht.nodes[address(1)]
-    said = [datagram for _, to, datagram in dht.sent if to == address(1)][-20:]
-    for number, (noise, place, byte) in enumerate(changes):
-        node.receive(noise, address(100 + number), dht.now)
-        mutated = bytearray(said[number % len(said)])
-        mutated[place % len(mutated)] = byte
-        node.receive(bytes(mutated), address(number % 4), dht.now)
-        node.tick(dht.now)
-    assert asked(node, question(), address(5000), dht.now) is not None

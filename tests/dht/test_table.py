@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from random import Random
 
 import pytest
@@ -171,9 +172,23 @@ def test_with_another_id_all_get_their_places_anew() -> None:
     assert table.own_id == b"\xff" * 20
     assert 8 < len(table) < 128
     assert len(table.nearest(OWN)) == 8
-    table.move(OWN)
-    table.forget(address(0))
-    assert address(0) not in table
+
+
+def test_the_place_of_who_has_another_id_now_goes_to_who_waits_for_it() -> None:
+    """He may come back with it, and wait."""
+    table = filled(4, 9)
+    assert near(4, 8).address not in table
+    assert not table.answered(Contact(b"\x0f" * 20, near(4, 0).address), 1.0)
+    assert near(4, 0).address not in table
+    assert near(4, 8).address in table
+
+
+def test_who_has_not_answered_for_long_is_silent() -> None:
+    """Only who is there can be."""
+    table = filled(4, 1)
+    assert not table.silent(address(0), REFRESH - 1)
+    assert table.silent(address(0), REFRESH)
+    assert not table.silent(address(1), REFRESH)
 
 
 @given(st.lists(st.integers(0, 3), max_size=400), st.binary(min_size=20, max_size=20), st.integers(0, 2**32))
@@ -195,7 +210,8 @@ def test_the_nearest_are_those_of_a_sorted_list(ops: list[int], target: bytes, s
     assert [packed[:20] for packed in table.nearest(target)] == [one.id for one in told[:NEAREST]]
     assert len(list(table.entries())) == len(table)
     for entry in list(table.entries()):
-        table.forget(entry.contact.address)
+        table.failed(entry.contact.address, inf)
+        table.failed(entry.contact.address, inf)
     assert len(table) == 0
     assert table.nearest(target) == []
     assert table.stalest() is None

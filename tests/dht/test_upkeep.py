@@ -48,11 +48,11 @@ class Keeping:
             now = due
         return times
 
-    def answer(self, *named: Contact, now: float) -> None:
+    def answer(self, node_id: bytes, *named: Contact, now: float) -> None:
         """The last who was asked answers."""
         query, source = self.sent[-1]
         nodes = b"".join(one.id + bytes(map(int, one.address.host.split("."))) + b"\x1a\xe1" for one in named)
-        message = read(answered(query.transaction, b"i" * 20, nodes=nodes))
+        message = read(answered(query.transaction, node_id, nodes=nodes))
         assert not isinstance(message, Query)
         found = self.questions.receive(message, source, now)
         assert found is not None
@@ -122,8 +122,17 @@ def test_who_was_silent_for_long_is_asked_for_nodes_of_its_own_bucket() -> None:
     assert isinstance(target, bytes)
     shared = 160 - int.from_bytes(one.id, "big").bit_length()
     assert 160 - int.from_bytes(target, "big").bit_length() == shared
-    keeping.answer(contact(2), contact(3), now=REFRESH + 1)
+    keeping.answer(one.id, contact(2), contact(3), now=REFRESH + 1)
     assert keeping.upkeep.candidates == 2
+
+
+def test_who_answers_as_somebody_else_than_was_named_is_not_listened_to() -> None:
+    """Liars name each other under ids near to ours: each answer would lead to eight more of them, without end."""
+    keeping = Keeping()
+    keeping.upkeep.named([contact(1)], 0.0)
+    keeping.run(0.0, 0.0)
+    keeping.answer(b"l" * 20, contact(2), contact(3), now=0.1)
+    assert keeping.upkeep.candidates == 0
 
 
 def test_a_table_of_many_is_asked_bit_by_bit_and_all_of_it_stays_good() -> None:

@@ -51,6 +51,7 @@ def test_the_nodes_that_are_named_are_what_the_kind_says() -> None:
     assert {node in HONEST or node[1].host.startswith("6.6.") for node in named["forgetful"]} == {True}
     assert {address.host[:3] for _, address in named["ghosts"]} == {"7.7"}
     assert {address.host[:3] for _, address in named["eclipse"] + named["chameleon"]} == {"6.6"}
+    assert set(named["clique"]) == set(world().liars)
     assert {address for _, address in named["victims"]} == {VICTIM}
     assert {address for _, address in named["themselves"]} == {ASKER}
     assert named["false-peers"] == []

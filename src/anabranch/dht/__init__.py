@@ -11,6 +11,7 @@ from .items import Item, ItemRefused, public_key, sign, target_of
 from .krpc import Answer, Malformed, Query, Refusal, read
 from .node import Node
 from .operations import Announcing, Looked, Operation, Pong, Reply, Samples
+from .remembering import nameless
 from .secure_ids import is_secure, node_id_for
 from .stats import NodeStats
 from .summaries import DhtStats, NodeSummary
@@ -39,6 +40,7 @@ __all__ = [
     "Samples",
     "Table",
     "is_secure",
+    "nameless",
     "new_key",
     "node_id_for",
     "public_key",

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from anabranch.bencode import Value, encode
+from anabranch.bencode import Value
 from anabranch.model import Address
+from anabranch.net import Bucket
 
 from .budgets import Budgets
 from .contacts import ID_LENGTH, Contact, pack_address
@@ -24,6 +25,7 @@ from .stats import NodeStats
 from .table import NEAREST, Sibling, Table
 from .tokens import Tokens
 
+MOST_CHECKS = 200  # signatures a second, at 0.15 ms each: who stores may be many
 _MOST_PEERS = 100  # that are told at once
 _MOST_BODY = 1000  # bytes of an answer with peers; with more it may be too large for a packet of some network
 _NODES = 330  # bytes that are left for nodes where there is room: 8 with IPv6 addresses
@@ -46,6 +48,7 @@ class Answers:
     """
 
     __slots__ = (
+        "_checks",
         "_on_announce",
         "_on_query",
         "_siblings",
@@ -79,6 +82,7 @@ class Answers:
         self._on_query = on_query
         self._on_announce = on_announce
         self._tokens = Tokens(draw)
+        self._checks = Bucket(MOST_CHECKS, burst=MOST_CHECKS)
         self.budgets = Budgets()
         self.peers = PeerStore(draw)
         self.items = ItemStore()
@@ -166,9 +170,9 @@ class Answers:
             values = b"6:valuesl%be" % b"".join(b"%d:%b" % (len(peer), peer) for peer in peers)
         nodes = self._nodes(arguments, info_hash, room - len(values))
         filters = b""
-        if scrape:
+        if scrape and room - len(values) - len(nodes) >= _FILTERS:
             blooms = self.peers.blooms(info_hash, now)
-            if blooms is not None and room - len(values) - len(nodes) >= _FILTERS:
+            if blooms is not None:
                 filters = _string(b"BFpe", blooms[1]) + _string(b"BFsd", blooms[0])
         return b"%b2:id20:%b%b%b%b" % (filters, self._table.own_id, nodes, token, values)
 
@@ -189,22 +193,22 @@ class Answers:
     def get(self, arguments: Mapping[bytes, Value], source: Address, room: int, now: float) -> bytes:
         """BEP 44."""
         target = _id(arguments, b"target")
-        token = self._tokens.make(source[0], now)
-        values: dict[bytes, Value] = {b"id": self._table.own_id, b"token": token}
-        room -= len(token) + 10
+        token = _string(b"token", self._tokens.make(source[0], now))
         item = self.items.get(target, now)
         known = arguments.get(b"seq")
+        key = sequence = signature = value = b""
         if item is not None:
+            value = b"1:v" + item.encoded
             if item.mutable:
-                values[b"seq"] = item.sequence
-                room -= 30
-            size = len(item.encoded) + (120 if item.mutable else 5)
-            if size <= room and not (item.mutable and isinstance(known, int) and item.sequence <= known):
-                room -= size
-                values[b"v"] = item.value
-                if item.mutable:
-                    values |= {b"k": item.key, b"sig": item.signature}
-        return _merged(values, self._nodes(arguments, target, room))
+                key, signature = _string(b"k", item.key), _string(b"sig", item.signature)
+                sequence = b"3:seqi%de" % item.sequence
+                if isinstance(known, int) and item.sequence <= known:
+                    key = signature = value = b""
+        room -= len(sequence) + len(token)
+        if len(key) + len(signature) + len(value) > room:
+            key = signature = value = b""
+        nodes = self._nodes(arguments, target, room - len(key) - len(signature) - len(value))
+        return b"".join((b"2:id20:", self._table.own_id, key, nodes, sequence, signature, token, value))
 
     def put(self, arguments: Mapping[bytes, Value], source: Address, room: int, now: float) -> bytes:
         """BEP 44."""
@@ -216,6 +220,8 @@ class Answers:
         sequence = arguments.get(b"seq", 0)
         if not isinstance(sequence, int) or not (cas is None or isinstance(cas, int)):
             raise _Refused(PROTOCOL_ERROR, "a version that is no number")
+        if key and not self._checks.grant(1, now):
+            raise _Refused(SERVER_ERROR, "Too much is being stored")
         item = Item(value, key, salt, sequence, signature) if key else Item(value)
         self.items.put(item, source.host, now, cas)
         return b"2:id20:" + self._table.own_id
@@ -224,16 +230,12 @@ class Answers:
         """BEP 51."""
         target = _id(arguments, b"target")
         hashes, total, interval = self.peers.sample(now)
-        room -= 50
+        room -= 50  # what is said besides hashes and nodes
         fitting = max(0, room - NEAREST * 38) // ID_LENGTH or room // 2 // ID_LENGTH
         hashes = hashes[: max(0, fitting) * ID_LENGTH]
-        values: dict[bytes, Value] = {
-            b"id": self._table.own_id,
-            b"interval": interval,
-            b"num": total,
-            b"samples": hashes,
-        }
-        return _merged(values, self._nodes(arguments, target, room - len(hashes)))
+        nodes = self._nodes(arguments, target, room - len(hashes))
+        before = b"2:id20:%b8:intervali%de" % (self._table.own_id, interval)
+        return b"%b%b3:numi%de%b" % (before, nodes, total, _string(b"samples", hashes))
 
     def _check_token(self, arguments: Mapping[bytes, Value], source: Address, now: float) -> None:
         token = arguments.get(b"token")
@@ -284,13 +286,6 @@ def _listed(packed: list[bytes], v6: bool, room: int) -> bytes:
         return b""
     joined = b"".join(packed[:fitting])
     return b"%b%d:%b" % (key, len(joined), joined)
-
-
-def _merged(values: dict[bytes, Value], nodes: bytes) -> bytes:
-    """The inside of a dictionary with the given values, and nodes that are bencoded already, in order."""
-    before = {key: value for key, value in values.items() if key < b"nodes"}
-    after = {key: value for key, value in values.items() if key > b"nodes"}
-    return b"".join((encode(before)[1:-1], nodes, encode(after)[1:-1]))
 
 
 def _string(key: bytes, value: bytes) -> bytes:

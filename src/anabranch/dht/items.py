@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha1
 
-from anabranch.bencode import BencodeError, Value, decode, encode
+from anabranch.bencode import BencodeError, Limits, Value, decode, encode
 from anabranch.model import InputRefused
 
 MOST_VALUE = 1000  # bytes, bencoded; BEP 44: more need not be stored by anybody
 MOST_SALT = 64  # bytes
+MOST_DEPTH = 38  # lists and dictionaries in each other; messages, which have two around it, are read up to 40
 MOST_SEQUENCE = 2**63 - 1
 KEY_LENGTH = 32  # bytes
 SIGNATURE_LENGTH = 64  # bytes
@@ -23,6 +24,8 @@ PROTOCOL_ERROR = 203  # BEP 5
 TOO_BIG = 205
 INVALID_SIGNATURE = 206
 SALT_TOO_BIG = 207
+
+_LIMITS = Limits(depth=MOST_DEPTH)
 
 
 class ItemRefused(InputRefused):
@@ -137,6 +140,11 @@ def _encoded(value: Value) -> bytes:
         raise ItemRefused(PROTOCOL_ERROR, f"no value to be stored: {bad}") from bad
     if len(encoded) > MOST_VALUE:
         raise ItemRefused(TOO_BIG, f"a value of {len(encoded)} bytes, at most {MOST_VALUE} are stored")
+    if not isinstance(value, bytes | str | int):
+        try:
+            decode(encoded, limits=_LIMITS)
+        except BencodeError as bad:  # no message that holds it would be read
+            raise ItemRefused(PROTOCOL_ERROR, f"no value to be stored: {bad}") from bad
     return encoded
 
 

@@ -1,10 +1,11 @@
 """The way to those who know about a target: who is asked next, and when they are found. Without any messages.
 
 Source: BEP 5, and the paper it builds on (Maymounkov and Mazieres, "Kademlia"). It ends when the 8 nearest that are not
-gone have answered. Who answers may lie. He names no more than 8 nodes that count, one in each network, so that nobody
-fills the list alone; after three names that were nobody's, and none that was somebody's, the others are forgotten. Ids
-that do not fit their addresses (BEP 42) can be made up next to any target: of those no more than 3 are believed to be
-among the nearest, while there are enough that do fit.
+gone have answered, and 8 of those that we knew before were asked: liars near the target who name only each other have
+the last word where all of these are liars too. Who answers names no more than 8 nodes that count, one in each network,
+so that nobody fills the list alone; after three names that were nobody's, and none that was somebody's, the others are
+forgotten. Ids that do not fit their addresses (BEP 42) can be made up next to any target: of those no more than 3 are
+believed to be among the nearest, while there are enough that do fit.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from .table import NEAREST
 WIDTH = 4  # questions under way at once
 MOST_INSECURE = 3  # of the nearest, whose ids do not fit their addresses, where enough do fit
 _MOST_FALSE = 3  # names that were nobody's; then who gave them is not believed
+_MOST_OURS = 2 * NEAREST  # that count as known before
+_LEAST_OURS = NEAREST  # of them that are asked, though nearer ones were named
 _MOST_HOPS = 100  # that are kept; farther ones are forgotten
 _MOST_ASKED = 150  # questions; 20 to 40 are usual, and liars can always name somebody who is still nearer
 _FARTHEST = 1 << 8 * ID_LENGTH  # beyond all ids
@@ -31,7 +34,7 @@ FRESH, ASKED, SLOW, ANSWERED, GONE = range(5)  # what became of a hop
 class Hop:
     """One node on the way."""
 
-    __slots__ = ("contact", "distance", "false", "namer", "realm", "rival", "secure", "stage", "token", "true")
+    __slots__ = ("contact", "distance", "false", "namer", "ours", "realm", "rival", "secure", "stage", "token", "true")
 
     def __init__(self, contact: Contact, target: int, namer: Hop | None = None) -> None:
         self.contact = contact
@@ -41,6 +44,7 @@ class Hop:
         self.stage = FRESH
         self.token = b""  # what it gave us to store something there
         self.rival: Contact | None = None  # of the same network; asked if this one does not answer
+        self.ours = False  # we knew it before, and its id fits: it was not named to lead us astray
         self.namer = namer  # the only one who named it; None for several, or where we knew it
         self.false = 0  # names that it gave us and that were nobody's
         self.true = 0  # and those that were somebody's
@@ -57,7 +61,7 @@ class Lookup:
         own_id: Ours: who claims it is not asked.
     """
 
-    __slots__ = ("_by_address", "_by_realm", "_hops", "_own_id", "_target", "_under_way", "answered", "asked")
+    __slots__ = ("_by_address", "_by_realm", "_hops", "_ours", "_own_id", "_target", "_under_way", "answered", "asked")
 
     def __init__(self, target: bytes, own_id: bytes) -> None:
         self._target = int.from_bytes(target, "big")
@@ -66,6 +70,7 @@ class Lookup:
         self._by_address: dict[Address, Hop] = {}  # those who are gone too
         self._by_realm: dict[str, Hop] = {}
         self._under_way = 0  # asked, and not slow
+        self._ours = 0  # asked, of those that we knew before
         self.asked = 0
         self.answered = 0
 
@@ -91,9 +96,14 @@ class Lookup:
                     continue
                 self._leave(holder)
                 hop.rival = holder.contact
+            hop.ours = namer is None and hop.secure and len(self._hops) < _MOST_OURS
             self._enter(hop)
         while len(self._hops) > _MOST_HOPS:
-            spare = [hop for hop in reversed(self._hops) if hop.stage in (FRESH, ANSWERED)]
+            spare = [
+                hop for hop in reversed(self._hops) if hop.stage == ANSWERED or (hop.stage == FRESH and not hop.ours)
+            ]
+            if not spare:
+                return
             farthest = next((hop for hop in spare if hop.distance < _FARTHEST), spare[0])
             self._leave(farthest, known=farthest.stage == ANSWERED)
 
@@ -105,6 +115,7 @@ class Lookup:
             if hop.stage == FRESH:
                 hop.stage = ASKED
                 self._under_way += 1
+                self._ours += hop.ours
                 self.asked += 1
                 return hop
         return None
@@ -181,7 +192,12 @@ class Lookup:
                 insecure += 1
                 yield hop
             elif secure >= NEAREST and insecure >= most_insecure:
-                return
+                break
+        more = _LEAST_OURS - self._ours
+        for hop in there:
+            if hop.ours and (hop.stage == ASKED or (hop.stage == FRESH and more > 0)):
+                more -= hop.stage == FRESH
+                yield hop
 
     def _was_false(self, hop: Hop) -> None:
         """Nobody is there, or somebody else: who named it may be a liar, and what he names is not asked then."""

@@ -35,7 +35,7 @@ from .upkeep import Upkeep
 
 MOST_OUTGOING = 4096  # datagrams that wait to be sent; whoever drains them is called after each batch that came
 _STORES_PAUSE = 60.0  # seconds between two looks at what has expired
-_QUERY_END = b"1:y1:qe"  # of nearly all queries: floods are seen before they are read
+_QUERY_END = b"1:y1:qe"  # of nearly all queries: floods of them are seen before they are read
 _T = TypeVar("_T")
 
 
@@ -124,7 +124,7 @@ class Node:
             self.stats.dropped["banned"] += 1
             return
         admits = self._answers.budgets.admits
-        asks = datagram.endswith(_QUERY_END)
+        asks = datagram.endswith(_QUERY_END) or not self._questions.awaits(source)
         if asks and not admits(host, size, now):
             self.stats.dropped["flood"] += 1
             return
@@ -309,11 +309,16 @@ class Node:
             else:
                 if not self.table:
                     self._upkeep.changed(now)
-                if not self.table.answered(outcome.contact, now):
+                # liars name each other under ids that we would want; who knows few takes whoever is there
+                false = question.named not in (b"", outcome.contact.id) and source not in self.table
+                if (false and len(self.table) >= NEAREST) or not self.table.answered(outcome.contact, now):
                     self.stats.wrong_ids += 1
                 if outcome.external:
                     self.external(outcome.external, source.host, now)
-        question.heard(outcome, now)
+        if isinstance(outcome, DhtFault) and self.table.silent(source, now):
+            self._failed(question, outcome, now)  # who only ever refuses is as good as gone
+        else:
+            question.heard(outcome, now)
 
     def _failed(self, question: Question, fault: DhtFault, now: float) -> None:
         """A question will not be answered. While nobody answers at all, it may be our line that is broken."""

@@ -7,7 +7,7 @@ a list of one dictionary for each of our nodes; "at" is where it was bound, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anabranch.bencode import BencodeError, Limits, Value, decode, encode
 from anabranch.model import InputRefused, canonical_host
@@ -24,7 +24,7 @@ class Remembered:
 
     Args:
         at: The IP address that its socket was bound to.
-        id: Its id.
+        id: Its id; empty where another program has that now.
         contacts: The nodes it knew, those that are to be asked first at the front.
     """
 
@@ -59,6 +59,14 @@ def decode_nodes(saved: bytes) -> list[Remembered]:
     return [_remembered(one) for one in every]
 
 
+def nameless(saved: bytes) -> bytes:
+    """What was kept without the ids, for who runs beside the one that has them; nothing where it cannot be read."""
+    try:
+        return encode_nodes([replace(node, id=b"") for node in decode_nodes(saved)])
+    except InputRefused:
+        return b""
+
+
 def claim(nodes: list[Remembered], at: str) -> Remembered:
     """Take out what was kept of the node at that address, or else of another one of its family; empty if nothing."""
     family = [node for node in nodes if (":" in node.at) == (":" in at)]
@@ -76,6 +84,6 @@ def _remembered(one: Value) -> Remembered:
                 host = canonical_host(at.decode("ascii"))
             except ValueError as bad:
                 raise InputRefused(f"not what a DHT node has saved: {at[:50]!r} is no address") from bad
-            if len(node_id) == ID_LENGTH:
+            if len(node_id) in (0, ID_LENGTH):
                 return Remembered(host, node_id, tuple(unpack_contacts(packed, v6=":" in host, most=MOST_CONTACTS)))
     raise InputRefused("not what a DHT node has saved: a node without address, id or nodes")

@@ -220,9 +220,8 @@ class Searches:
         while (hop := lookup.next()) is not None:
             slow = partial(self._slow, search, hop)
             try:
-                question = self._questions.ask(
-                    hop.contact.address, search.head, partial(self._heard, search, hop), now, slow
-                )
+                heard = partial(self._heard, search, hop)
+                question = self._questions.ask(hop.contact.address, search.head, heard, now, slow, hop.contact.id)
             except DhtFault:
                 lookup.failed(hop)
             else:

@@ -165,6 +165,7 @@ class Table:
         if known is not None:
             if known.contact.id != contact.id:
                 self._remove(known)
+                self._replace(self._shared(known.bits), now)
                 return False
             if known.failures:
                 known.failures = 0
@@ -208,11 +209,10 @@ class Table:
             return entry.contact
         return None
 
-    def forget(self, address: Address) -> None:
-        """Nobody wants to know that node any more."""
+    def silent(self, address: Address, now: float) -> bool:
+        """Whether a node that has a place has not answered for long."""
         entry = self._by_address.get(address)
-        if entry is not None:
-            self._remove(entry)
+        return entry is not None and now - entry.heard >= REFRESH
 
     def stalest(self) -> Entry | None:
         """The one that is to be asked first whether it is still there."""

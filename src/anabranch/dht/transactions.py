@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from math import inf
 from typing import TypeAlias
 
@@ -41,6 +41,7 @@ class Question:
         asked: When it was sent.
         due: When time does something to it.
         slow: Told when the answer takes longer than most.
+        named: The id under which it is known; b"" where only the address is.
     """
 
     transaction: bytes
@@ -49,6 +50,7 @@ class Question:
     asked: float
     due: float
     slow: Callable[[float], None] | None = field(default=None)
+    named: bytes = b""
 
 
 class Questions:
@@ -79,7 +81,7 @@ class Questions:
         self._banned = banned
         self._open: dict[bytes, Question] = {}
         self._by_address: dict[Address, int] = {}  # how many are open
-        self._agenda: list[tuple[float, bytes]] = []  # heap of (due, transaction); counts if the question agrees
+        self._agenda: list[tuple[float, bytes]] = []  # heap of (due, transaction), all of them gone when due
 
     def __len__(self) -> int:
         return len(self._open)
@@ -91,6 +93,7 @@ class Questions:
         heard: Callable[[Outcome, float], None],
         now: float,
         slow: Callable[[float], None] | None = None,
+        named: bytes = b"",
     ) -> Question:
         """Send a query.
 
@@ -100,6 +103,7 @@ class Questions:
             heard: Told once what came of it, with the time; not from within this call.
             now: The time.
             slow: Told if no answer came within SLOW seconds.
+            named: The id under which it is known; b"" where only the address is.
 
         Raises:
             DhtFault: the host is banned, or too many questions are open, there or in all.
@@ -113,13 +117,17 @@ class Questions:
         transaction = self._draw(_TRANSACTION_LENGTH)
         while transaction in self._open:
             transaction = self._draw(_TRANSACTION_LENGTH)
-        question = Question(transaction, address, heard, now, now + (PATIENCE if slow is None else SLOW), slow)
+        question = Question(transaction, address, heard, now, now + (PATIENCE if slow is None else SLOW), slow, named)
         self._open[transaction] = question
         self._by_address[address] = to_one + 1
         heappush(self._agenda, (question.due, transaction))
         self._stats.asked += 1
         self._send(query(head, transaction, self.version), address)
         return question
+
+    def awaits(self, address: Address) -> bool:
+        """Whether an answer may come from there."""
+        return address in self._by_address
 
     def forget(self, question: Question) -> None:
         """Nobody waits for that answer any more."""
@@ -182,6 +190,3 @@ class Questions:
             del self._by_address[question.address]
         if not self._open:
             self._agenda.clear()
-        elif len(self._agenda) > 2 * len(self._open) + 64:
-            self._agenda = [(one.due, transaction) for transaction, one in self._open.items()]
-            heapify(self._agenda)

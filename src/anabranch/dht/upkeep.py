@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import partial
 from math import inf
 
 from anabranch.bencode import Value
@@ -123,13 +124,13 @@ class Upkeep:
             stranger = address in self._strangers
             self._strangers.discard(address)
             if table.wants(contact, now) if contact.id else table.room_for(address):
-                self._ask(address, b"" if stranger else table.own_id, now)
+                self._ask(contact, b"" if stranger else table.own_id, now)
                 self._try_due = now + CANDIDATE_PAUSE
         if now >= self._silent_due:
             stalest = self._table.stalest()
             if stalest is not None and stalest.due() <= now:
                 stalest.tried = now
-                self._ask(stalest.contact.address, self._beside(self._table.shared(stalest)), now)
+                self._ask(stalest.contact, self._beside(self._table.shared(stalest)), now)
                 self._silent_due = now + _SILENT_PAUSE
             else:
                 self._silent_due = inf if stalest is None else max(stalest.due(), now + _SILENT_PAUSE)
@@ -160,19 +161,22 @@ class Upkeep:
         """Somebody new is in the table, or somebody failed: who is to be asked may be due earlier than was thought."""
         self._silent_due = min(self._silent_due, now + _SILENT_PAUSE)
 
-    def _ask(self, address: Address, target: bytes, now: float) -> None:
+    def _ask(self, contact: Contact, target: bytes, now: float) -> None:
         arguments: dict[bytes, Value] = {b"id": self._table.own_id}
         if target:
             arguments[b"target"] = target
         head = query_head("find_node" if target else "ping", arguments, read_only=self._read_only)
         try:
-            self._questions.ask(address, head, self._heard, now)
+            self._questions.ask(contact.address, head, partial(self._heard, contact), now, named=contact.id)
         except DhtFault:
             return  # too many questions are open: this one can wait
 
-    def _heard(self, outcome: Outcome, now: float) -> None:
-        """Who is named is tried where the table is not full; who only answers is in the table by now."""
-        if isinstance(outcome, Reply):
+    def _heard(self, asked: Contact, outcome: Outcome, now: float) -> None:
+        """Who is named is tried where the table is not full; who only answers is in the table by now.
+
+        Who answers as somebody else is not listened to: liars name each other, under ids that we would want.
+        """
+        if isinstance(outcome, Reply) and asked.id in (b"", outcome.contact.id):
             packed = outcome.values.get(b"nodes6" if self._v6 else b"nodes")
             if isinstance(packed, bytes):
                 named = unpack_contacts(packed, v6=self._v6, most=NEAREST)

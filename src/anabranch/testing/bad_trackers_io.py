@@ -199,7 +199,12 @@ class BadTrackers:
     async def _accept(self, kind: str, script: LineScript, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            sock, _ = await loop.sock_accept(listener)
+            try:
+                sock, _ = await loop.sock_accept(listener)
+            except OSError:  # the stage is being taken down, and somebody has just come
+                if listener.fileno() < 0:
+                    return
+                raise
             line = Line(Random(f"{self._seed} {kind} {self.asked[kind]}"))
             self.asked[kind] += 1
             self._stage.start(self._talk(sock, script, line))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from random import Random
 
 from anabranch.bencode import encode
 from anabranch.model import Address
 
-from .dht_talk import Fields, compact, compact_nodes, error, part, query, read, reply, text
+from .dht_talk import Fields, compact, compact_nodes, distance, error, part, query, read, reply, text
 
 _ASKS_EVERY = 20.0  # seconds between the questions by which a liar stays known
 _FADES_AFTER = 300.0  # seconds
@@ -161,6 +162,12 @@ def _eclipse(liar: Liar, fields: Fields, source: Address) -> Answers:
     return [right(liar, fields, source, nodes=compact_nodes(nodes))]
 
 
+def _clique(liar: Liar, fields: Fields, source: Address) -> Answers:
+    target = _target(fields)
+    nearest = nsmallest(_NAMED, liar.world.liars, key=lambda node: distance(node[0], target))
+    return [right(liar, fields, source, nodes=compact_nodes(nearest))]
+
+
 def _chameleon(liar: Liar, fields: Fields, source: Address) -> Answers:
     if text(fields, b"q") == b"ping":
         return _honest(liar, fields, source)
@@ -238,6 +245,7 @@ class LiarKind:
 LIAR_KINDS: Mapping[str, LiarKind] = {
     "ghosts": LiarKind("names nodes near the target that do not exist", _ghosts),
     "eclipse": LiarKind("names other liars under ids that are almost the target", _eclipse),
+    "clique": LiarKind("names other liars only, the nearest, under their true ids", _clique),
     "chameleon": LiarKind("says that its own id is almost the target, and names others like it", _chameleon),
     "victims": LiarKind("names a victim's address, under many ids and as many peers", _victims),
     "themselves": LiarKind("names whoever asks", _themselves),

@@ -16,14 +16,13 @@ import sys
 from math import inf
 from typing import Any
 
-from anabranch.model import Address, InputRefused, canonical_host
+from anabranch.model import Address, canonical_host
 
 from .holding import Holding
 from .tracker import Question, Tracker
 
 _LARGEST = 2048  # bytes; a scrape of 74 torrents has 1,496
 _AT_ONCE = 64  # a flood must not keep the loop from everything else
-_RECEIVE_BUFFER = 1024 * 1024  # bytes; many clients announce in the same moment
 _MOST_HELD = 10_000  # announces; beyond them none is held back
 _IP_PKTINFO = 8  # Linux; Python 3.11 has no name for it
 _PKTINFO = struct.Struct("=i4s4s")  # interface, our address, the address in the datagram
@@ -37,7 +36,7 @@ class UdpSide:
     """One socket.
 
     Args:
-        sock: From udp_listener().
+        sock: From udp_socket().
         tracker: Who answers.
         holding: Says which announces are held back.
     """
@@ -119,34 +118,6 @@ class UdpSide:
     def _with_origin(self) -> tuple[bytes, _Ancillary, Any]:
         datagram, told, _, name = self._socket.recvmsg(_LARGEST, _ROOM)
         return datagram, [answered for one in told for answered in _origin(*one)], name
-
-
-def udp_listener(host: str, port: int) -> socket.socket:
-    """A UDP socket that does not block.
-
-    Args:
-        host: Our IP address, the unspecified one for every one of its family.
-        port: 0 lets the system choose.
-
-    Raises:
-        InputRefused: the system does not give us such a socket; with its words.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-    except OSError as refusal:
-        raise InputRefused(f"cannot open a UDP socket: {refusal.strerror or refusal}") from refusal
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port))
-    except OSError as refusal:
-        sock.close()
-        text = f"cannot listen on {Address(host, port)} by UDP: {refusal.strerror or refusal}"
-        raise InputRefused(text) from refusal
-    return sock
 
 
 def _tells_origin(sock: socket.socket) -> bool:

@@ -11,9 +11,9 @@ from random import Random
 from secrets import token_bytes
 
 from anabranch.model import Address, InputRefused, canonical_host
-from anabranch.net import listen
+from anabranch.net import listen, udp_socket
 
-from .datagrams_io import UdpSide, udp_listener
+from .datagrams_io import UdpSide
 from .holding import Decide, Holding
 from .http_io import HttpSide
 from .tracker import Heard, Rules, Tracker
@@ -154,7 +154,7 @@ class Listeners:
                         sockets.http.append(listen(host, port, fall_back=False))
                         port = sockets.http[-1].getsockname()[1]
                     if udp:
-                        sockets.udp.append(udp_listener(host, port))
+                        sockets.udp.append(udp_socket(host, port))
                         port = sockets.udp[-1].getsockname()[1]
                 except InputRefused:
                     if self._bind or host != "::" or _is_spoken(host):
@@ -182,7 +182,7 @@ def _reached_at(host: str) -> str:
 def _is_spoken(host: str) -> bool:
     """Whether the machine has the address's family at all: then it is no reason not to listen."""
     try:
-        udp_listener(host, 0).close()
+        udp_socket(host, 0).close()
     except InputRefused:
         return False
     return True
