@@ -53,6 +53,7 @@ class Remote:
         spoil: Which blocks it sends wrong.
         name: The hash by which it knows the torrent.
         v2: It knows the hash messages of BEP 52.
+        dht: It says that it runs a DHT node.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Remote:
         tells: bool = True,
         name: InfoHash | None = None,
         v2: bool = False,
+        dht: bool = False,
     ) -> None:
         number = next(_NUMBERS)
         self.inbox = bytearray()
@@ -85,7 +87,7 @@ class Remote:
         self._landed: dict[tuple[int, int], memoryview] = {}
         self.talk = Connection(content.geometry, fast=fast, extended=True, now=node.engine.clock())
         self._node = node
-        handshake = Handshake.ours(name or content.info_hash, f"-XX0000-{number:012}".encode(), v2=v2)
+        handshake = Handshake.ours(name or content.info_hash, f"-XX0000-{number:012}".encode(), dht=dht, v2=v2)
         if not fast:
             reserved = bytes(byte & ~0x04 if place == 7 else byte for place, byte in enumerate(handshake.reserved))
             handshake = Handshake(reserved, handshake.info_hash, handshake.peer_id)

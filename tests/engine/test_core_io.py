@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import trees
 from anabranch.api import Client, Metainfo, Torrent, create
 from anabranch.bencode import encode
 from anabranch.metainfo import Magnet
-from anabranch.model import Closed, InfoHash
+from anabranch.model import Closed, InfoHash, InputRefused, StorageFailed
 from anabranch.storage import SessionStore
 from ours import KIB, address_of, finished, make_client, until
 from small_servers import HttpServer, http_reply
@@ -176,3 +177,46 @@ def test_who_knows_a_torrent_by_its_other_name_only_is_dialed_by_that(tmp_path: 
         assert seed.checked.wait(30)
         seed.add_peers([address_of(client)])
         finished(torrent, 20)
+
+
+def test_two_clients_that_share_what_is_remembered_are_two_nodes_of_the_dht(tmp_path: Path) -> None:
+    """With one id they would be deaf to each other. The first one goes on with the id of the run before."""
+    shared: dict[str, object] = {"state_dir": tmp_path / "state", "dht_bootstrap": ()}
+
+    def its_id(client: Client) -> bytes:
+        return client.dht.stats().nodes[0].id
+
+    with make_client(tmp_path, "127.0.7.64", **shared) as client:
+        before = its_id(client)
+    with (
+        make_client(tmp_path / "1", "127.0.7.64", **shared) as first,
+        make_client(tmp_path / "2", "127.0.7.65", **shared) as second,
+    ):
+        assert its_id(first) == before != its_id(second)
+        second.dht.add_node(*address_of(first))
+        until(lambda: first.dht.nodes and second.dht.nodes)
+    with make_client(tmp_path, "127.0.7.64", disable_dht=True, **shared):
+        pass  # it leaves alone what it does not use
+    with make_client(tmp_path, "127.0.7.64", **shared) as client:
+        assert its_id(client) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors by /proc")
+def test_a_client_that_gets_too_few_descriptors_says_so_and_keeps_none(tmp_path: Path) -> None:
+    """Wherever they run out: the error is one of ours, and what was opened is closed at once."""
+    import resource  # not there on Windows
+
+    place = Path("/proc/self/fd")
+    make_client(tmp_path, "127.0.0.1").close()  # what is opened once for all of the process
+    before, (soft, hard) = len(list(place.iterdir())), resource.getrlimit(resource.RLIMIT_NOFILE)
+    refused = 0
+    for more in range(16):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before + more, hard))
+        try:
+            make_client(tmp_path, "127.0.0.1").close()
+        except (InputRefused, StorageFailed):
+            refused += 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert len(list(place.iterdir())) <= before
+    assert refused

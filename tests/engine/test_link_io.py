@@ -20,11 +20,13 @@ from anabranch.engine.events import PeerLost
 from anabranch.engine.handshaking import Handshaking, Secret
 from anabranch.engine.link_io import MESSAGES_AT_ONCE, MOST_UNTOLD, PLAIN_SIZE, SocketLink
 from anabranch.engine.state import TorrentState
+from anabranch.metainfo import Magnet
 from anabranch.model import BLOCK_SIZE, Address, all_pieces
 from anabranch.wire import HANDSHAKE_LENGTH, Connection, Handshake, RequestRun, messages
 from engine.clocks import Clock
+from engine.remotes import Teacher
 from engine.rig import Node
-from engine.samples import sample
+from engine.samples import changed, sample
 
 FAST_OPEN, NO_COOKIE = 30, 34  # TCP_FASTOPEN_CONNECT and TCP_FASTOPEN_NO_COOKIE of Linux
 FLOOD = (messages.encode(messages.Interested()) + messages.encode(messages.NotInterested())) * 2000
@@ -352,6 +354,36 @@ def test_one_that_never_answers_behind_fast_open_times_out() -> None:
             act()
             assert torrent.swarm.dialing == node.engine.due.half_open == 0
             assert (candidate.failures, candidate.misunderstood) == (1, False)
+
+
+@pytest.mark.parametrize("source", ["dht", "tracker"])
+def test_a_dial_that_is_answered_when_the_torrent_is_private_by_now_says_nothing(source: str) -> None:
+    """W32: its handshake would tell the name of the torrent to somebody whom no tracker told of."""
+    content = changed(sample(pieces=4, blocks=1), private=1)
+    node = Node(Clock())
+    torrent = node.learn(Magnet.of(content.metainfo))
+    address = Address("192.0.2.1", 1)
+    torrent.swarm.candidates.add(address, source)
+    candidate = torrent.swarm.candidates.get(address)
+    assert candidate is not None
+    torrent.swarm.candidates.engage(candidate, node.engine.clock())
+    torrent.swarm.dialing = node.engine.due.half_open = 1
+    greeting, names = membership.our_greeting(node.engine, torrent, torrent.info_hash)
+    shaking = Handshaking.dialed(greeting, names, Encryption.OFF, None, node.engine.clock(), 4)
+    Teacher(node, torrent, content)
+    node.settle()
+    assert torrent.metainfo.info.private
+    host = Loop(node.engine)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        link = SocketLink(host, ours, address, shaking, torrent, candidate)
+        link.start(4)
+        host.write()
+        assert len(spoken(theirs)) == (HANDSHAKE_LENGTH if source == "tracker" else 0)
+        assert link.ended() == (source == "dht")
+        assert torrent.swarm.dialing == node.engine.due.half_open == (source == "tracker")
+        link.close("done")
 
 
 def test_who_hung_up_behind_its_last_words_has_ended() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from anabranch.engine.membership import our_greeting
 from anabranch.engine.privacy import DISCOVERIES, discovery_allowed
 from anabranch.metainfo import Magnet
 from anabranch.model import Address, InfoHash, PeerFault
-from anabranch.wire import Handshake
+from anabranch.wire import Handshake, Port
 from engine.clocks import Clock
 from engine.remotes import Remote, Teacher
 from engine.rig import Nobody, Node
@@ -31,7 +32,10 @@ def test_a_private_torrent_has_its_peers_from_trackers_and_people() -> None:
 
 
 def test_a_link_that_turns_out_private_forgets_whom_no_tracker_told_of() -> None:
-    """Who is connected leaves, who waits is dialed no more, and a dial that is under way leads to nothing."""
+    """Who is connected leaves, who waits is dialed no more, and a dial that is under way leads to nothing.
+
+    A flaw of the fork: whom the DHT and peers told of before was kept, and dialed.
+    """
     node = Node(Clock())
     torrent = node.learn(Magnet.of(PRIVATE.metainfo))
     candidates = torrent.swarm.candidates
@@ -63,3 +67,21 @@ def test_a_link_that_turns_out_private_forgets_whom_no_tracker_told_of() -> None
         else:
             node.join(torrent, Nobody(), candidate.address, them, candidate)
     check(node)
+
+
+def test_peers_of_a_private_torrent_are_not_told_of_our_dht_node_and_theirs_is_not_asked() -> None:
+    """W32, flaws of the fork: the bit and the message PORT went out, and who sent it was pinged."""
+    node = Node(Clock())
+    asked: list[tuple[str, int]] = []
+    seekers = node.engine.due.seekers
+    seekers.port, seekers.add_node = 6881, lambda host, port: asked.append((host, port))
+    for content, public in ((PRIVATE, False), (CONTENT, True)):
+        torrent = node.add(content)
+        node.settle()
+        remote = Remote(node, torrent, content, dht=True)
+        remote.talk.send_port(7007)
+        remote.send()
+        node.settle()
+        assert our_greeting(node.engine, torrent, content.info_hash)[0].dht == public
+        assert (Port(6881) in remote.heard) == public
+        assert asked == ([(remote.peer.address.host, 7007)] if public else [])

@@ -80,7 +80,7 @@ def test_a_seed_is_announced_every_fifteen_minutes() -> None:
 
 
 def test_what_nobody_answered_is_tried_again_after_a_pause_that_grows() -> None:
-    """The fork's began anew at once, again and again. An answer ends it; no pause is longer than a window."""
+    """A flaw of the Go engine: it began anew at once, again and again. An answer ends it; no pause exceeds a window."""
     clock, node, torrent = world()
     for pause in (10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0):
         assert take(node) == [torrent]
@@ -119,7 +119,10 @@ def test_who_begins_to_want_connections_again_waits_a_little_and_the_first_time_
 
 
 def test_blocks_wake_nobody() -> None:
-    """W31: 2,000 torrents wait while others' blocks come: the schedule is touched as often as wishes change."""
+    """W31: 2,000 torrents wait while others' blocks come: the schedule is touched as often as wishes change.
+
+    A flaw of the fork: each block woke every one of them.
+    """
     clock = Clock()
     node = Node(clock, dial_rate=0.0)
     for number in range(2000):
@@ -175,6 +178,7 @@ def test_searches_keep_a_pace_and_a_bound() -> None:
     clock.now += 10
     assert take(node) == []
     assert seeking.deadline(node.engine, clock.now) > clock.now + 100
+    assert seeking.deadline(node.engine, clock.now, nodes=False) > clock.now + 100
     seen = set(node.engine.due.seekers.under_way)
     for torrent in list(seen):
         end(node, torrent)
@@ -201,6 +205,30 @@ def test_a_full_torrent_asks_nobody_and_a_place_that_comes_free_does_not_hurry()
     assert len(node.engine.due.seekers.dht) == 1
     assert take(node) == []
     clock.now = torrent.swarm.seeking.searched_at + seeking.WINDOW + seeking.JITTER
+    assert take(node) == [torrent]
+
+
+def test_a_torrent_that_is_full_when_its_time_comes_is_named_again_once_there_is_room() -> None:
+    """Also where it was full between two looks only, so that nobody noticed but the schedule."""
+    clock, node, torrent = world(config={"disable_dht": True})
+    assert named(node) == [torrent.info_hash]
+    with node.engine.turn:
+        wanting.set_max_connections(node.engine, torrent, 1)
+    one = Remote(node, torrent, CONTENT, pieces=[])
+    clock.now += seeking.LOCALLY
+    assert named(node) == []
+    one.leave()
+    run(clock, node, 2)
+    assert named(node) == [torrent.info_hash]
+
+
+@pytest.mark.parametrize("settings", [{"disable_tcp": True}, {"dial_peers": False, "accept_peers": False}])
+def test_where_nobody_can_be_met_nobody_is_looked_for(settings: dict[str, bool]) -> None:
+    """The fork searched when it had something to dial or to accept by. Whoever may only be called announces itself."""
+    _, node, _ = world(config=settings)
+    assert take(node) == []
+    assert named(node) == []
+    _, node, torrent = world(config={"dial_peers": False})
     assert take(node) == [torrent]
 
 
@@ -231,7 +259,7 @@ def test_a_private_torrent_is_never_looked_for() -> None:
 
 
 def test_nodes_that_a_private_torrent_names_are_not_asked() -> None:
-    """Those of a public one are, twenty at most."""
+    """A flaw of the fork: they were. Those of a public one are, twenty at most."""
     nodes = [["198.51.100.1", 6881], ["node.example", 6882], *([f"198.51.100.{n}", 1] for n in range(2, 40))]
     told: list[tuple[str, int]] = []
     for private in (0, 1):
@@ -358,6 +386,30 @@ def test_a_torrent_that_leaves_is_looked_for_no_more() -> None:
     end(node, torrent)
     assert not len(node.engine.due.seekers.dht)
     assert not node.engine.due.seekers.under_way
+
+
+@pytest.mark.parametrize("known_first", [0, 1])
+def test_two_links_that_turn_out_to_be_one_private_torrent_are_both_looked_for_no_more(known_first: int) -> None:
+    """W32: the one that gives way never learns of it, and yet its search is for a private torrent."""
+    content = changed(modern("hybrid", (100_000,)), private=1)
+    info = content.metainfo.info
+    node = Node(Clock(), dial_rate=0.0)
+    torrents = [node.learn(Magnet(v1=info.v1)), node.learn(Magnet(v2=info.v2))]
+    node.settle()
+    assert set(take(node)) == set(torrents)
+    searches = [Search(), Search()]
+    with node.engine.turn:
+        for torrent, search in zip(torrents, searches, strict=True):
+            seeking.begun(node.engine, torrent, [search])
+    first = torrents[known_first]
+    Teacher(node, first, content, name=first.info_hash)
+    node.settle()
+    assert all(search.cancelled for search in searches)
+    for torrent in torrents:
+        end(node, torrent)
+    assert take(node) == []
+    assert not len(node.engine.due.seekers.dht)
+    assert not len(node.engine.due.seekers.local)
 
 
 def test_nothing_wanted_and_nothing_here_is_no_reason_to_look() -> None:

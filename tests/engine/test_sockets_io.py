@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from anabranch.engine import sockets_io
 from anabranch.engine.config import Config
 from anabranch.engine.sockets_io import Sockets, open_sockets
 from anabranch.model import InputRefused
+from anabranch.net import listen, udp_socket
 
 HOST = "127.0.7.61"
 
@@ -75,6 +77,23 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(taken: socket.socket
         open_sockets(Config(listen_host=(HOST,), listen_port=port_of(taken), listen_port_fixed=True))
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         sock.bind((HOST, port_of(taken)))
+
+
+def test_any_port_will_do_where_none_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that the system chose for TCP may be somebody's for UDP: another one is, also where ports are fixed."""
+    taken: list[socket.socket] = []
+
+    def listen_unluckily(host: str, port: int, *, fall_back: bool) -> socket.socket:
+        sock = listen(host, port, fall_back=fall_back)
+        if not taken:
+            taken.append(udp_socket(host, port_of(sock)))
+        return sock
+
+    monkeypatch.setattr(sockets_io, "listen", listen_unluckily)
+    sockets = open_sockets(Config(listen_host=(HOST,), listen_port=0, listen_port_fixed=True))
+    assert port_of(sockets.datagrams[0]) == port_of(sockets.listeners[0]) != port_of(taken[0])
+    sockets.close()
+    taken[0].close()
 
 
 def test_an_address_that_is_not_ours_is_an_error() -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
+from anabranch.engine import dialing
 from anabranch.engine.stage import Live
 from anabranch.engine.ticking import IDLE_AFTER, SNUBBED_AFTER, ZOMBIE_AFTER
 from anabranch.metainfo import Magnet
-from anabranch.model import BLOCK_SIZE, Priority
+from anabranch.model import BLOCK_SIZE, Address, Priority
 from anabranch.wire import CancelRun
 from engine.clocks import Clock
 from engine.remotes import Deaf, Remote, Teacher
 from engine.rig import Node, run, until
-from engine.samples import on_disk, sample
+from engine.samples import modern, on_disk, sample
 from engine.truth import check
+
+GONE = Address("192.0.2.1", 6881)  # nobody is there
 
 
 def test_a_peer_that_never_answers_is_snubbed_and_others_are_asked() -> None:
@@ -272,6 +277,67 @@ def test_a_torrent_with_nothing_going_on_is_not_looked_at() -> None:
     remote.leave()
     run(clock, node, 2)
     assert torrent not in node.engine.due.lively
+
+
+def test_a_link_that_nobody_serves_is_not_looked_at() -> None:
+    """Nor one whose metadata can come from a peer only; who knows it wakes it, and so does what comes of that."""
+    content = modern("v2", (100_000,))
+    node = Node(clock := Clock())
+    torrent = node.learn(Magnet.of(content.metainfo))
+    run(clock, node, 2)
+    assert torrent not in node.engine.due.lively
+    teacher = Teacher(node, torrent, content)
+    assert torrent in node.engine.due.lively
+    node.settle()
+    teacher.leave()
+    run(clock, node, 2)
+    assert torrent.pieces.learned
+    Remote(node, torrent, content)
+    assert until(clock, node, lambda: torrent.signals.complete.is_set, 60) < 40
+    check(node)
+
+
+@pytest.mark.parametrize("wants", [True, False])
+def test_a_torrent_whose_candidates_rest_is_not_looked_at_before_one_can_be_dialed(wants: bool) -> None:
+    """Thousands of them know nobody but who is gone. He is dialed again, at his time, unless nobody is wanted."""
+    content = sample(pieces=2, blocks=2)
+    node = Node(clock := Clock())
+    torrent = node.add(content) if wants else node.add(content, want=None)
+    node.settle()
+    with node.engine.turn:
+        torrent.swarm.candidates.add(GONE, "dht")
+        node.engine.due.lively.add(torrent)
+    ticks, dialed = 0, []
+    for _ in range(100):
+        ticks += torrent in node.engine.due.lively
+        run(clock, node, 1)
+        with node.engine.turn:
+            for dial in dialing.choose(node.engine, clock.now):
+                dialed.append(clock.now)
+                dialing.ended(node.engine, torrent, dial.candidate)
+    pauses = [later - earlier for earlier, later in pairwise(dialed)]
+    assert pauses == pytest.approx([2, 4, 8, 16, 32] if wants else [], abs=1.1)  # we look once a second
+    assert ticks == len(dialed) + 1
+    if not wants:
+        node.want(torrent, [Priority.NORMAL])
+        with node.engine.turn:
+            assert [dial.candidate.address for dial in dialing.choose(node.engine, clock.now)] == [GONE]
+
+
+def test_a_torrent_that_is_dropped_while_it_dials_stays_away() -> None:
+    """What comes of the dial wakes nobody."""
+    node = Node(Clock())
+    torrent = node.add(sample(pieces=2, blocks=2))
+    node.settle()
+    with node.engine.turn:
+        torrent.swarm.candidates.add(GONE, "dht")
+        node.engine.due.lively.add(torrent)
+        [dial] = dialing.choose(node.engine, node.engine.clock())
+    node.drop(torrent)
+    with node.engine.turn:
+        dialing.ended(node.engine, torrent, dial.candidate)
+    assert torrent not in node.engine.due.lively
+    assert torrent not in node.engine.due.lively.dials
 
 
 def test_idle_memory_goes_back_to_the_system_when_nobody_downloads() -> None:

@@ -11,9 +11,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from anabranch.dht import nameless
 from anabranch.metainfo import Magnet, Metainfo, MetainfoError
 from anabranch.model import Address, Closed, InfoHash, InputRefused, Misused, StorageFailed
 from anabranch.net import RANDOM_BYTES, Blocklist, Bucket, NotResolved, resolve
@@ -72,7 +73,7 @@ class Core:
         config: Its settings.
 
     Raises:
-        InputRefused: an address of the configuration cannot be used.
+        InputRefused: an address of the configuration cannot be used, or the system gives us no more descriptors.
         StorageFailed: the state directory cannot be used.
     """
 
@@ -80,15 +81,18 @@ class Core:
         self.config = config
         self.turn = make_turn()
         sessions = _open_sessions(config)
-        try:
+        with ExitStack() as opened:
+            if sessions is not None:
+                opened.callback(sessions.close)
+            saved = _known_nodes(sessions, config)
             tls = tls_context(config.ca_file)
             sockets = open_sockets(config)
-        except InputRefused:
-            if sessions is not None:
-                sessions.close()
-            raise
-        saved = sessions.load_dht() if sessions is not None else b""
-        self.network = NetworkThread(sockets, config.listen_host, tls, saved=saved)
+            opened.callback(sockets.close)
+            try:
+                self.network = NetworkThread(sockets, config.listen_host, tls, saved=saved)
+            except OSError as refusal:
+                raise InputRefused(f"cannot begin an event loop: {refusal.strerror or refusal}") from refusal
+            opened.pop_all()
         answer = self.network.answer
         cores = os.cpu_count() or 2
         self._disk = Workers(max(2, min(cores, 8)), "anabranch-disk", answer)
@@ -434,7 +438,8 @@ class Core:
         self._hooks.close(max(deadline - time.monotonic(), 0.1))
         if (sessions := self.engine.workshop.sessions) is not None:
             with suppress(StorageFailed):  # it is the disk's day to say no, and nodes are found again
-                sessions.save_dht(self.network.discoverer.saved)
+                if known := self.network.discoverer.saved:
+                    sessions.save_dht(known)
             sessions.close()
         self._ended.set()
         return in_time
@@ -456,6 +461,13 @@ class Core:
         for torrent in former:
             if not torrent.signals.closed.wait(_SETTLE):
                 raise InputRefused(f"{torrent.metainfo.info.name} is still being closed")
+
+
+def _known_nodes(sessions: SessionStore | None, config: Config) -> bytes:
+    """What an earlier run knew of the DHT; of two that share a directory, the second one's nodes have new names."""
+    if sessions is None or config.disable_dht:
+        return b""
+    return sessions.load_dht() if sessions.claim_dht() else nameless(sessions.load_dht())
 
 
 def _open_sessions(config: Config) -> SessionStore | None:

@@ -15,7 +15,7 @@ from .directory import names_of
 from .engine import Engine
 from .membership import leaves_for
 from .metrics import DIALS_FAILED
-from .stage import Learning, Live
+from .stage import Closing, Dropped, Learning, Live
 from .state import TorrentState
 
 _LOOKED_AT = 512  # torrents that may dial, and peers of full ones that might give way, in one turn: a few ms
@@ -44,6 +44,11 @@ def wants_peers(engine: Engine, torrent: TorrentState) -> bool:
     return not torrent.is_full or leaves_for(engine, torrent, "", dialed=True) is not None
 
 
+def able(engine: Engine, torrent: TorrentState, now: float) -> bool:
+    """Whether the torrent has somebody to dial now, and a use for him."""
+    return torrent.swarm.candidates.due(now, seeds_too=not torrent.pieces.is_seed) and wants_peers(engine, torrent)
+
+
 def choose(engine: Engine, now: float, room: int | None = None) -> list[Dial]:
     """The dials to make now. Their candidates count as engaged from here on.
 
@@ -64,12 +69,12 @@ def choose(engine: Engine, now: float, room: int | None = None) -> list[Dial]:
     agenda = engine.due.lively.dials
     queue: deque[TorrentState] = deque()
     looked_at = 0
-    while len(queue) < most and looked_at < _LOOKED_AT and (able := agenda.due(now)) is not None:
-        looked_at += 1 + (len(able.swarm.peers) if able.is_full else 0)
-        if able.swarm.candidates.due(now, seeds_too=not able.pieces.is_seed) and wants_peers(engine, able):
-            queue.append(able)
+    while len(queue) < most and looked_at < _LOOKED_AT and (first := agenda.due(now)) is not None:
+        looked_at += 1 + (len(first.swarm.peers) if first.is_full else 0)
+        if able(engine, first, now):
+            queue.append(first)
         else:
-            _rest(engine, able, now)
+            _rest(engine, first, now)
     if looked_at >= _LOOKED_AT:
         engine.turn.outbox("dial", engine, engine.network.look_for_peers)
     while queue and len(dials) < most:
@@ -95,7 +100,7 @@ def choose(engine: Engine, now: float, room: int | None = None) -> list[Dial]:
 
 
 def _rest(engine: Engine, torrent: TorrentState, now: float) -> None:
-    """It cannot dial now. What else may change that puts it into the agenda again, or the next second does."""
+    """It cannot dial now. What else may change that puts it into the agenda again, or its next tick does."""
     at = torrent.swarm.candidates.rests_until()
     if at > now:
         engine.due.lively.dials.put(torrent, at)
@@ -116,7 +121,7 @@ def ended(engine: Engine, torrent: TorrentState, candidate: Candidate, *, misund
     else:
         candidate.way = 0
         torrent.swarm.candidates.lost(candidate, now, served=False)
-    if torrent in engine.due.lively:
+    if not isinstance(torrent.stage, Closing | Dropped):
         engine.due.lively.add(torrent)
 
 

@@ -121,7 +121,7 @@ class Discoverer:
             self._save_at = now + _SAVE_EVERY
             self._remember(dht.saved())
         seekers = engine.due.seekers
-        if dht is not None and dht.nodes and seekers.dht.deadline() <= now:
+        if dht is not None and seekers.dht.deadline() <= now and dht.nodes:
             with engine.turn:
                 due = seeking.take(engine, now)
             for torrent in due:
@@ -139,8 +139,8 @@ class Discoverer:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        at = seeking.deadline(engine, now)
-        if self._end.is_set() or at == inf or (self.dht is not None and not self.dht.nodes):
+        at = seeking.deadline(engine, now, nodes=self.dht is not None and self.dht.nodes > 0)
+        if self._end.is_set() or at == inf:  # where there are no nodes yet, the next tick of the clock looks again
             return
         self._alarm = asyncio.get_running_loop().call_later(max(at - now, 0.001), self.look)
 
@@ -174,7 +174,7 @@ class Discoverer:
         hook = self._engine.config.dht_on_query
         try:
             return hook is None or bool(hook(method, who.address))
-        except Exception:  # bulkhead: the user's code; whoever asked is answered
+        except BaseException:  # bulkhead: the user's code, which may exit (SystemExit); whoever asked is answered
             log.exception("dht_on_query failed method=%s", method)
             return True
 

@@ -144,6 +144,12 @@ class Lively(set[TorrentState]):
         if len(torrent.swarm.candidates):
             self.dials.put(torrent, torrent.swarm.candidates.taken_at)
 
+    def rest(self, torrent: TorrentState) -> None:
+        """It has nothing to do until somebody comes, or is to be dialed."""
+        self.discard(torrent)
+        if torrent not in self.dials:
+            self.dials.put(torrent, torrent.swarm.candidates.rests_until())
+
     def leave(self, torrent: TorrentState) -> None:
         """It has nothing to do any more."""
         self.discard(torrent)

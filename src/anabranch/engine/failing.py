@@ -16,6 +16,7 @@ from anabranch.model import StorageFailed, TorrentError
 from . import announcing, claiming, events
 from .asking import take_back_all
 from .engine import Engine, Work
+from .privacy import stop_seeking
 from .stage import Closing, Dropped, Failed, Moving, follow
 from .state import TorrentState
 from .unchoking import choke_everybody
@@ -120,6 +121,7 @@ def fail_for_good(engine: Engine, torrent: TorrentState, error: TorrentError) ->
     torrent.stage = follow(before, Failed(error, inf))
     stop(engine, torrent)
     announcing.stop(engine, torrent)
+    stop_seeking(engine, torrent)
     for signal in (torrent.signals.got_info, torrent.signals.checked, torrent.signals.complete):
         if not signal.is_set:
             engine.turn.outbox("signal fail", signal, signal.fail, error)

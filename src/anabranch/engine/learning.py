@@ -16,7 +16,7 @@ from anabranch.metainfo import Body, Info, Magnet, Metainfo, MetainfoError, Piec
 from anabranch.model import BLOCK_SIZE, Geometry, InputRefused, Priority, TorrentError, no_pieces
 from anabranch.wire import METADATA, Doubt, Judged, MetadataFetch, MetadataRequest, write_metadata
 
-from . import events, exchanging
+from . import events, exchanging, gossiping
 from .announce_list import with_trackers
 from .chatter import Chatter
 from .engine import Engine
@@ -249,9 +249,12 @@ def _begin(engine: Engine, torrent: TorrentState, found: Learned, selected: Sele
     keep_private(engine, torrent)
     for peer in list(torrent.swarm.peers.values()):
         _tell(engine, peer)
+        if engine.config.assume_private:  # they may be told of each other from now on, if it is not
+            gossiping.enrol(engine, peer)
     engine.turn.outbox("signal", torrent.signals.got_info, torrent.signals.got_info.set)
     engine.tell(events.GotInfo(torrent.info_hash))
     torrent.stage = follow(stage, Learning(None))
+    engine.due.lively.add(torrent)
     go_on(engine, torrent)
 
 

@@ -46,7 +46,10 @@ class Host(Protocol):
 
     engine: Engine
     plain: memoryview
-    port: int | None
+
+    @property
+    def port(self) -> int | None:
+        """Where we accept peers; None where we do not."""
 
     def add_reader(self, sock: socket.socket, act: Callable[[], None]) -> None:
         """Call *act* whenever the socket has something to receive."""
@@ -187,6 +190,9 @@ class SocketLink:
     def _greet_out(self) -> None:
         data = self._shaking.outgoing()
         if data:
+            torrent, candidate = self._torrent, self._candidate
+            if torrent is not None and candidate is not None and not membership.may_speak(torrent, candidate):
+                raise PeerFault(membership.UNTOLD)
             sent = self._sock.send(data)
             if sent != len(data):  # at most some 1,300 bytes into an empty socket buffer
                 raise PeerFault("the socket takes no handshake")

@@ -38,6 +38,7 @@ from .worst import GRACE, Newcomer, busy, gives_way
 
 _LOOK_EVERY = 1.0  # seconds for which it is remembered what was found for a caller where all places are taken
 _MOST_LOOKED_AT = 5000  # peers in that time, for callers of all networks: some 10 us each
+UNTOLD = "the torrent is private, and no tracker told of this peer"
 USELESS_FOR = 60.0  # seconds in which neither of two has any use for the other, after which they part
 
 
@@ -113,6 +114,11 @@ def _somebody_leaves_for(engine: Engine, torrent: TorrentState, host: str, *, di
     return knocks.places[place]
 
 
+def may_speak(torrent: TorrentState, candidate: Candidate) -> bool:
+    """Whether whom we dialed may hear of the torrent: it may have turned out to be private since."""
+    return any(discovery_allowed(torrent, source) for source in candidate.sources)
+
+
 def our_greeting(engine: Engine, torrent: TorrentState, name: InfoHash) -> tuple[Handshake, frozenset[InfoHash]]:
     """What we say to a peer about the torrent, by one of its names, and all names that it may answer with."""
     node = bool(dht_port(engine, torrent))
@@ -144,8 +150,8 @@ def join(engine: Engine, torrent: TorrentState, link: Link, met: Met, port: int 
     reason = refuse(engine, torrent, address, dialed=outgoing)
     if reason:
         raise PeerFault(reason)
-    if candidate is not None and not any(discovery_allowed(torrent, source) for source in candidate.sources):
-        raise PeerFault("the torrent is private, and no tracker told of this peer")
+    if candidate is not None and not may_speak(torrent, candidate):
+        raise PeerFault(UNTOLD)
     double = _double(engine, torrent, met)
     if double is not None:
         if candidate is None:

@@ -33,10 +33,12 @@ _MOST_NODES = 20  # of a torrent file that are asked whether they are there
 
 
 def wants_connections(engine: Engine, torrent: TorrentState) -> bool:
-    """Whether the torrent has a use for more peers, and room for them."""
+    """Whether the torrent has a use for more peers, and room for them, and we can meet any."""
     if not isinstance(torrent.stage, Live | Learning) or torrent.is_full:
         return False
     config, policy = engine.config, torrent.policy
+    if config.disable_tcp or not (config.dial_peers or config.accept_peers):
+        return False  # there is nothing to connect by
     serves = policy.upload and config.seed and not config.no_upload and torrent.pieces.complete_count > 0
     return _lacks(torrent) or serves or config.always_want_connections
 
@@ -94,11 +96,11 @@ def take(engine: Engine, now: float) -> list[TorrentState]:
     return due
 
 
-def deadline(engine: Engine, now: float) -> float:
-    """When take() or name() is due again."""
+def deadline(engine: Engine, now: float, *, nodes: bool = True) -> float:
+    """When take() or name() is due again; without *nodes* there is nobody to search with."""
     seekers = engine.due.seekers
     search, local = seekers.dht.deadline(), seekers.local.deadline()
-    if len(seekers.under_way) >= AT_ONCE:
+    if not nodes or len(seekers.under_way) >= AT_ONCE:
         search = inf
     return min(
         max(search, seekers.budget.ready_at(now)) if search < inf else inf,
@@ -143,6 +145,8 @@ def name(engine: Engine, now: float) -> list[InfoHash]:
             ours = names_of(torrent)
             budget.grant(len(ours), now)
             names += ours
+        else:
+            torrent.swarm.seeking.wanted = False  # look() makes new appointments when that changes
     return names
 
 

@@ -45,7 +45,7 @@ def open_sockets(config: Config) -> Sockets:
         try:
             return _open(config, port)
         except InputRefused as refusal:
-            if config.listen_port_fixed or not _is_taken(refusal):
+            if (config.listen_port_fixed and config.listen_port) or not _is_taken(refusal):
                 raise
             port = 0
     return _open(config, port)

@@ -30,6 +30,7 @@ from . import (
 from .asking import ask, ask_idle, show_interest, take_back, take_back_all
 from .checking import advance
 from .claiming import plan_soon
+from .dialing import able
 from .engine import Engine
 from .fetches import Fetch
 from .finishing import give_up, spill
@@ -46,7 +47,7 @@ _LONGEST_BLOCK = 10.0  # seconds for a block of a web seed, beyond which it coun
 
 
 def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
-    """Look after one torrent. It leaves engine.due.lively when there is nothing left to look after."""
+    """Look after one torrent. It leaves engine.due.lively when there is nothing left to look after each second."""
     if isinstance(torrent.stage, Dropped):
         engine.due.lively.leave(torrent)
         return
@@ -86,7 +87,7 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
         _write_out_idle(engine, torrent, now)
     elif torrent.holding.buffers:
         _write_out_idle(engine, torrent, now)
-    if torrent not in engine.due.lively.dials and swarm.candidates.due(now, seeds_too=True):
+    if torrent not in engine.due.lively.dials and able(engine, torrent, now):
         engine.due.lively.add(torrent)
     if not swarm.peers:
         resting.rest(engine, torrent)
@@ -98,10 +99,16 @@ def tick(engine: Engine, torrent: TorrentState, now: float) -> None:
         or swarm.seeking.hearsay
         or keeping.due(engine, torrent)
     )
-    quiet = not swarm.peers and not len(swarm.candidates) and not busy
-    if quiet and isinstance(torrent.stage, Live):
-        engine.due.lively.leave(torrent)
-        wanting.forget_order(engine, torrent)
+    if not (swarm.peers or busy) and _only_waits(torrent):
+        engine.due.lively.rest(torrent)
+        if not len(swarm.candidates):
+            wanting.forget_order(engine, torrent)
+
+
+def _only_waits(torrent: TorrentState) -> bool:
+    """Whether time alone brings nothing about in this stage: without peers, whose name is all that is known waits."""
+    stage = torrent.stage
+    return isinstance(stage, Live) or (isinstance(stage, Learning) and stage.fetch is not None)
 
 
 def tick_client(engine: Engine) -> None:
