@@ -31,6 +31,8 @@ HASH = "159ecfca2671791d88186a7f89e6cb1aa64fb29b"
         (f"announce {HASH} --port 0", "--port"),
         ("sample xyz", "not 40 hex digits"),
         ("sample --node router.example", "HOST:PORT"),
+        ("sample --node 127.0.0.1:9 --dht-bootstrap 127.0.0.1:8", "--node is asked without"),
+        ("ping 127.0.0.1:9 --dht-bootstrap 127.0.0.1:8", "No such option"),
         ("get-peers nonsense", "no info hash"),
         (f"get-peers {HASH} --dht-bootstrap ::1:7", "[ADDRESS]:PORT"),
     ],
@@ -43,10 +45,12 @@ def test_bad_usage_is_said_before_anybody_is_asked(line: str, said: str) -> None
 
 
 def test_all_its_commands_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None:
-    """And each tells how it gets in, and how long it may take."""
+    """And each tells how it gets in, if it does, and how long it may take."""
     assert sorted(dht.commands) == ["announce", "get", "get-peers", "ping", "put", "sample"]
     for name in dht.commands:
         dht.main([name, "--help"], standalone_mode=False)
         told = capsys.readouterr().out
-        for option in ("--dht-bootstrap", "--bind", "--port", "--state", "--timeout", "--json"):
+        for option in ("--bind", "--port", "--timeout", "--json"):
             assert option in told
+        for option in ("--dht-bootstrap", "--state"):
+            assert (option in told) == (name != "ping")

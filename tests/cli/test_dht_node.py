@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from anabranch.cli.dht_node import Reach, Visit
+from anabranch.cli.dht_node import NothingFound, Reach, Visit
 from anabranch.dht import Dht, Looked, Operation
 from anabranch.model import Address
+from anabranch.net import Datagrams, NotResolved, udp_socket
 from anabranch.storage import SessionStore
 from dht_nodes import Nodes, dht_nodes
 from programs import run, running
@@ -49,6 +50,25 @@ def test_where_nobody_answers_that_is_said_in_time(tmp_path: Path) -> None:
     )
     assert (told.returncode, told.stderr) == (1, "anabranch: no node of the DHT answered in 0.5 s\n")
     assert SessionStore(tmp_path / "s").load_dht() == b""
+
+
+def test_where_the_names_of_nodes_are_not_known_that_is_said() -> None:
+    """Nodes that are silent are another trouble than a name that is written wrong."""
+
+    async def unknown(host: str, port: int) -> list[Address]:
+        raise NotResolved(host, "nobody knows it")
+
+    async def work() -> None:
+        clock, datagrams = asyncio.get_running_loop().time, Datagrams(udp_socket(HOST))
+        async with asyncio.TaskGroup() as group:
+            dht = Dht([datagrams], clock=clock, bootstrap=("wrong.example:1",), resolve=unknown)
+            group.create_task(dht.run())
+            with pytest.raises(NothingFound, match=r"^no node .* in 0\.1 s, and names of nodes were not found$"):
+                await Visit(dht, Reach(("wrong.example:1",), (), 0, None, 0.1, json=False)).enter()
+            dht.close()
+        datagrams.close()
+
+    asyncio.run(work())
 
 
 def test_what_was_found_by_the_end_of_the_time_is_taken() -> None:

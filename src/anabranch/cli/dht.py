@@ -59,24 +59,27 @@ def _hex(length: int) -> Callable[[click.Context, click.Parameter, str | None], 
     return read
 
 
-def _reaching(port: bool = True) -> Callable[[F], F]:
-    """The options that say how a command gets into the DHT, and how it tells what it found."""
-    chosen: list[Callable[[F], F]] = [
-        options.bootstrap_option,
+def _reaching(*, enters: bool = True, port: bool = True) -> Callable[[F], F]:
+    """The options that say how a command gets into the DHT, if it *enters* it, and how it tells what it found."""
+    chosen: list[Callable[[F], F]] = [options.bootstrap_option] if enters else []
+    chosen.append(
         click.option(
             "--bind",
             metavar="ADDR",
             multiple=True,
             callback=options.addresses,
             help="Address to ask from. May be repeated. Default: all, IPv4 and IPv6.",
-        ),
-    ]
+        )
+    )
     if port:
         chosen.append(
             click.option("--port", type=click.IntRange(0, 65535), default=0, help="UDP port to ask from. Default: any.")
         )
+    if enters:
+        chosen.append(
+            click.option("--state", metavar="DIR", help="Where nodes are kept between runs. Default: your state home.")
+        )
     chosen += [
-        click.option("--state", metavar="DIR", help="Where nodes are kept between runs. Default: your state home."),
         click.option(
             "--timeout",
             metavar="SECONDS",
@@ -101,10 +104,10 @@ def _reach(given: dict[str, Any], port: int = 0) -> Reach:
     from .dht_node import Reach
 
     return Reach(
-        bootstrap=given.pop("dht_bootstrap"),
+        bootstrap=given.pop("dht_bootstrap", ()),
         bind=given.pop("bind"),
         port=given.pop("port", port),
-        state=given.pop("state"),
+        state=given.pop("state", None),
         timeout=given.pop("timeout"),
         json=given.pop("json"),
     )
@@ -117,7 +120,7 @@ Example:
 """
 )
 @click.argument("node", metavar="HOST:PORT", callback=options.host_port)
-@_reaching()
+@_reaching(enters=False)
 def ping(node: tuple[str, int], **given: Any) -> int:
     """Ask a node whether it is there.
 
@@ -187,6 +190,8 @@ def sample(target: bytes | None, node: tuple[str, int] | None, **given: Any) -> 
     Those nearest to TARGET are asked, 40 hex digits, or to a place drawn by chance. Each tells a few of those that it
     knows peers of.
     """
+    if node is not None and given["dht_bootstrap"]:
+        raise click.UsageError("--node is asked without the others: --dht-bootstrap is of no use then")
     from .dht_peers import sample as run
 
     return run(_reach(given), target, node)

@@ -14,6 +14,7 @@ from anabranch.model import InputRefused
 
 from .dht_node import NothingFound, Reach, Visit, effort, effort_facts, visit
 from .dht_peers import nobody_took_it
+from .words import counted
 
 _MOST_READ = 4096  # bytes of a file or of stdin; more than any value or key has
 
@@ -96,7 +97,8 @@ def put(reach: Reach, putting: Putting) -> int:
             print(f"Target  {stored.target.hex()}")
             if stored.mutable:
                 print(f"Key     {stored.key.hex()}\nVersion {stored.sequence}")
-            at.remark(f"{looked.stored} nodes keep it; {effort(looked)}")
+            keep = "keeps" if looked.stored == 1 else "keep"
+            at.remark(f"{counted(looked.stored, 'node')} {keep} it; {effort(looked)}")
         return 0
 
     return visit(reach, work)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from anabranch.dht import BOOTSTRAP, Dht, Looked, Operation
+from anabranch.dht import BOOTSTRAP, Dht, Looked, Operation, nameless
 from anabranch.metainfo import printable
 from anabranch.model import InputRefused, TorrentError
 from anabranch.net import Datagrams, new_loop, udp_socket
@@ -58,8 +58,9 @@ class Visit:
     async def enter(self) -> None:
         """Wait until there is somebody to ask. Raises NothingFound."""
         if not await self.dht.ready(self.left):
+            names = ", and names of nodes were not found" if self.dht.stats().unresolved else ""
             hint = "" if self.reach.bootstrap else "; name a node with --dht-bootstrap HOST:PORT"
-            raise NothingFound(f"no node of the DHT answered in {self.reach.timeout:g} s{hint}")
+            raise NothingFound(f"no node of the DHT answered in {self.reach.timeout:g} s{names}{hint}")
 
     @property
     def left(self) -> float:
@@ -104,12 +105,17 @@ def visit(reach: Reach, work: Callable[[Visit], Awaitable[int]], *, alone: bool 
         StorageFailed: the state directory cannot be used.
         TorrentError: what *work* raised; NothingFound when the time was up.
     """
-    store = None if alone else SessionStore(_state_dir(reach))
-    saved = store.load_dht() if store else b""
-    with Interrupt() as interrupt, asyncio.Runner(loop_factory=new_loop) as runner:
-        came, known = runner.run(_visit(reach, work, interrupt, () if alone else reach.bootstrap or BOOTSTRAP, saved))
-    if store and known:
-        store.save_dht(known)
+    with ExitStack() as stack:
+        store = None if alone else SessionStore(_state_dir(reach))
+        saved = b""
+        if store is not None:
+            stack.callback(store.close)
+            saved = store.load_dht() if store.claim_dht() else nameless(store.load_dht())
+        hosts = () if alone else reach.bootstrap or BOOTSTRAP
+        with Interrupt() as interrupt, asyncio.Runner(loop_factory=new_loop) as runner:
+            came, known = runner.run(_visit(reach, work, interrupt, hosts, saved))
+        if store is not None and known:
+            store.save_dht(known)
     if isinstance(came, Exception):
         raise came
     return came

@@ -88,7 +88,7 @@ def seed(wishes: Wishes) -> int:
         addresses = [str(one) for one in session.client.listen_addresses]
         if picture.pieces and not picture.pieces_complete:
             raise CommandFailed(f"nothing of {picture.name} is in {torrent.data_dir}")
-        line = f"seeding {picture.name} on {', '.join(addresses)}"
+        line = f"seeding {picture.name}" + (f" on {', '.join(addresses)}" if addresses else ", and letting nobody in")
         if picture.pieces_complete < picture.pieces:
             line += f" ({words.percent(picture.pieces_complete, picture.pieces)} of it is here)"
         session.view.tell(
