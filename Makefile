@@ -35,7 +35,7 @@ interop: .venv/tools programs ## Run all tests against real BitTorrent programs,
 deep: .venv/tools programs ## Run the long tests, one after the other: they measure
 	$(BIN)/python -m pytest -m deep $(PYTEST)
 
-soak: .venv/tools programs ## Web seeds in every kind of trouble, and 10,000 torrents at one tracker, ten minutes each; SECONDS=60 for less
+soak: .venv/tools programs ## Web seeds in trouble, 10,000 torrents at one tracker, a DHT under attack: ten minutes each; SECONDS=60 for less
 	ANABRANCH_SOAK=$(or $(SECONDS),600) $(BIN)/python -m pytest -m soak -s $(PYTEST)
 
 bench: .venv/tools programs ## Measure against other BitTorrent programs, about half an hour; BENCH="NAME-GLOB --rounds 1" for less

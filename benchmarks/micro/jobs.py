@@ -23,7 +23,7 @@ from anabranch.wire import Block, Connection, Have, Request, encode
 
 from ..testbed import open_tests
 from ..usual import usual_torrent
-from . import dht_jobs, webseed_jobs
+from . import dht_jobs, waiting_jobs, webseed_jobs
 from .job import Job, Work
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def jobs() -> Sequence[Job]:
         Job(f"engine: have of {LARGE} pieces", "have", RUN, partial(_engine_haves, LARGE)),
         Job("engine: stats", "torrent", 1, _stats),
         Job("engine: cached stats", "torrent", 1, _cached_stats),
+        *waiting_jobs.jobs(),
         *webseed_jobs.jobs(),
         *dht_jobs.jobs(),
         Job("crypto: RC4", "MiB", 1, _rc4),

@@ -13,6 +13,8 @@ import pytest
 
 from benchmarks.micro.counting import Counts, bytecodes_of, calls_of, count
 from benchmarks.micro.jobs import LARGE, SMALL, jobs
+from benchmarks.micro.waiting_jobs import FEW
+from benchmarks.micro.waiting_jobs import MANY as WAITING
 from benchmarks.micro.webseed_jobs import MANY, TORRENTS
 
 MOST = {  # by the name of the job: calls, and bytecodes, for one step of it
@@ -34,6 +36,8 @@ MOST = {  # by the name of the job: calls, and bytecodes, for one step of it
     f"engine: have of {LARGE} pieces": (60, 950),
     "engine: stats": (60, 800),
     "engine: cached stats": (2, 40),
+    f"engine: a second of {FEW} that wait": (80, 1_100),
+    f"engine: a second of {WAITING} that wait": (80, 1_100),
     f"web seeds: plan for {TORRENTS} torrents": (115, 1_500),
     f"web seeds: plan for {MANY} pieces": (2_400, 33_000),
     "dht: answer ping": (90, 1_100),
@@ -80,6 +84,14 @@ def test_an_event_costs_the_same_however_many_pieces_there_are(name: str) -> Non
     small, large = counted(name.format(SMALL)), counted(name.format(LARGE))
     assert large.calls <= 2 * small.calls
     assert large.bytecodes <= 2 * small.bytecodes
+
+
+def test_torrents_that_wait_cost_nothing() -> None:
+    """W31: a second of two thousand of them, links and those whom nobody could be dialed for, takes what one of twenty
+    does."""
+    few, many = counted(f"engine: a second of {FEW} that wait"), counted(f"engine: a second of {WAITING} that wait")
+    assert many.calls <= few.calls
+    assert many.bytecodes <= few.bytecodes
 
 
 def test_what_lands_is_not_touched_block_by_block() -> None:

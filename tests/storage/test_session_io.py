@@ -93,6 +93,22 @@ def test_what_the_dht_knew_is_remembered_as_it_was_saved_last(tmp_path: Path, ca
     assert store.warnings == []
 
 
+def test_what_the_dht_knew_is_gone_on_with_by_one_at_a_time(tmp_path: Path) -> None:
+    """Others may read it; what they save does not take its place, before the first one has ended."""
+    first, second = SessionStore(tmp_path), SessionStore(tmp_path)
+    assert first.claim_dht()
+    assert first.claim_dht()
+    assert not second.claim_dht()
+    first.save_dht(b"first")
+    second.save_dht(b"second")
+    assert second.load_dht() == b"first"
+    first.close()
+    second.save_dht(b"second")
+    assert second.claim_dht()
+    assert second.load_dht() == b"second"
+    second.close()
+
+
 def test_web_seeds_that_the_user_added_are_remembered_with_their_headers(tmp_path: Path, caplog: Any) -> None:
     """Until the torrent is saved without them, or forgotten; where they are damaged the torrent is restored without."""
     web = SavedWebSeed("https://me:secret@host.example/a b", "url-list", (("authorization", "Bearer x"),))

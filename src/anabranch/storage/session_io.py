@@ -82,6 +82,7 @@ class SessionStore:
         directory = os.path.abspath(directory)
         self._database = Database(directory)
         self._locks = os.path.join(os.path.realpath(directory), "locks")
+        self._dht_lock: Lock | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -230,13 +231,24 @@ class SessionStore:
         """The completion store of one torrent."""
         return SqliteCompletion(self._database, key)
 
+    def claim_dht(self) -> bool:
+        """Whether what the DHT knew is ours to go on with, until close(): of several who run at once, it is one's.
+
+        Two nodes with the same id would be deaf to each other, and each would have the other's place with the rest.
+        """
+        if self._dht_lock is None:
+            self._dht_lock = try_lock(self._locks, _DHT)
+        return self._dht_lock is not None
+
     def save_dht(self, saved: bytes) -> None:
-        """Remember what the DHT knew, instead of what was remembered. Of several processes the last one counts."""
+        """Remember what the DHT knew, instead of what was remembered; nothing where that is somebody else's."""
+        if not self.claim_dht():
+            return
         row = _DHT, saved, crc32(saved)
         self._database.write(lambda database: database.execute(f"INSERT OR REPLACE INTO {KEPT} VALUES (?, ?, ?)", row))
 
     def load_dht(self) -> bytes:
-        """What the DHT knew when that was last saved; empty where it never was, or is damaged."""
+        """What the DHT knew when that was last saved, whoever's it is; empty where it never was, or is damaged."""
 
         def work(database: sqlite3.Connection) -> tuple[object, object] | None:
             query = f"SELECT body, checksum FROM {KEPT} WHERE name = ?"
@@ -253,8 +265,10 @@ class SessionStore:
         return b""
 
     def close(self) -> None:
-        """Close the database. Claims are released by themselves."""
+        """Close the database, and leave what the DHT knew to others. Claims are released by themselves."""
         self._database.close()
+        if self._dht_lock is not None:
+            self._dht_lock.release()
 
 
 class SqliteCompletion:
