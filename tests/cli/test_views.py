@@ -47,6 +47,8 @@ def test_web_seeds_are_told_beside_peers(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_nodes_of_the_dht_are_told_while_nobody_else_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever waits sees that somebody is asked; in the summary, and to programs, they are told always."""
+    assert sentence(replace(row("learning", "no peers"), dht_nodes=0)).endswith("no peers, no DHT node")
+    assert sentence(replace(row("learning", "no peers"), dht_nodes=None)).endswith("no peers")
     shown = replace(row("learning", "no peers"), dht_nodes=7)
     assert sentence(shown) == "album: waiting for metadata, no peers, 7 DHT nodes"
     assert sentence(replace(shown, peers=1)) == "album: waiting for metadata, 1 peer"

@@ -233,7 +233,7 @@ class Session:
             pictures |= {one: one.torrent.stats() for one in fresh}
             if fresh or began >= draw_at:
                 draw_at = began + self.view.every
-                nodes = self.client.dht.nodes
+                nodes = None if self.client.config.disable_dht else self.client.dht.nodes
                 self.view.draw([self._row(*pair, nodes) for pair in pictures.items()])
             for watched in fresh:
                 watched.complete = True
@@ -361,7 +361,7 @@ class Session:
             self._trouble.add(line)
             self.view.remark(printable(line + more))
 
-    def _row(self, watched: Watched, picture: TorrentStats, nodes: int) -> Row:
+    def _row(self, watched: Watched, picture: TorrentStats, nodes: int | None) -> Row:
         total = picture.wanted
         done = total - picture.wanted_left
         if not picture.pieces:

@@ -36,7 +36,7 @@ class Row:
         left: Seconds until it is complete at this rate, None where nobody can say.
         webseeds: Web seeds that give something now.
         rate_webseeds: What they give, as part of rate_down.
-        dht_nodes: Nodes of the DHT that the client knows.
+        dht_nodes: Nodes of the DHT that the client knows; None where it is switched off.
     """
 
     torrent: InfoHash
@@ -53,7 +53,7 @@ class Row:
     left: float | None
     webseeds: int = 0
     rate_webseeds: float = 0.0
-    dht_nodes: int = 0
+    dht_nodes: int | None = None
 
 
 class View(Protocol):
@@ -129,7 +129,7 @@ class JsonView:
                 seeds=row.seeds,
                 webseeds=row.webseeds,
                 rate_webseeds=round(row.rate_webseeds),
-                dht_nodes=row.dht_nodes,
+                dht_nodes=row.dht_nodes or 0,
                 eta=None if row.left is None else round(row.left),
                 cpu=cpu,
             )
@@ -196,8 +196,8 @@ def sentence(row: Row) -> str:
     """A torrent's picture as one line."""
     if row.stage == "learning":
         peers = words.counted(row.peers, "peer") if row.peers else "no peers"
-        if row.dht_nodes and not row.peers:
-            peers += f", {words.counted(row.dht_nodes, 'DHT node')}"
+        if row.dht_nodes is not None and not row.peers:
+            peers += f", {words.counted(row.dht_nodes, 'DHT node') if row.dht_nodes else 'no DHT node'}"
         return f"{row.name}: waiting for {'piece hashes' if row.total else 'metadata'}, {peers}"
     facts = [f"{words.percent(row.done, row.total)} of {words.size(row.total)}"] if row.total else []
     if row.stage == "checking":
