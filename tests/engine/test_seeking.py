@@ -190,6 +190,23 @@ def test_searches_keep_a_pace_and_a_bound() -> None:
     assert len(seen) == 100
 
 
+def test_what_was_just_added_goes_before_those_that_are_due() -> None:
+    """Somebody waits for it, while hundreds that an earlier run left have their first turn."""
+    clock = Clock()
+    node = Node(clock, dial_rate=0.0)
+    for number in range(50):
+        node.add(sample(pieces=2, blocks=1, seed=number))
+    node.settle()
+    assert len(take(node)) == 10
+    clock.now += 1
+    newest = node.add(CONTENT)
+    node.settle()
+    assert take(node)[0] is newest
+    end(node, newest)
+    clock.now += 1
+    assert newest not in take(node)
+
+
 def test_a_full_torrent_asks_nobody_and_a_place_that_comes_free_does_not_hurry() -> None:
     """It has no use for more: the next search is where it would have been."""
     clock, node, torrent = world()

@@ -4,8 +4,8 @@ Sources: the DHT announcer of a fork of the Go engine: as long as a torrent want
 announced in windows of five minutes, and who begins to want some waits a little, so that those who are woken together
 do not all ask at once. Ours: one schedule instead of a task for each torrent, which looks at a torrent when its wish
 for connections changes and at no other event; torrents that lack nothing are announced every 15 minutes, as by
-libtorrent; what nobody answered is tried again after a pause; a pace for all. BEP 14 for the local network. Private
-torrents are never looked for (privacy.py). Within a turn; discovery_io.py asks.
+libtorrent; what nobody answered is tried again after a pause; a pace for all, and what was just added goes first. BEP
+14 for the local network. Private torrents are never looked for (privacy.py). Within a turn; discovery_io.py asks.
 """
 
 from __future__ import annotations
@@ -72,7 +72,10 @@ def look(engine: Engine, torrent: TorrentState) -> None:
     earliest = now + JITTER * engine.draw(1024) / 1024 if woken else now
     searched = engine.config.dht_announce and not engine.config.disable_dht and torrent not in seekers.under_way
     if searched and discovery_allowed(torrent, "dht"):
-        seekers.dht.put(torrent, max(earliest, seeking.searched_at + _every(torrent)))
+        at = max(earliest, seeking.searched_at + _every(torrent))
+        if not woken and _lacks(torrent) and seeking.searched_at == -inf:
+            at = -now  # before all that are due already, the newest first: somebody waits for it
+        seekers.dht.put(torrent, at)
     if not engine.config.disable_lsd and discovery_allowed(torrent, "lsd"):
         seekers.local.put(torrent, max(earliest, seeking.told_at + LOCALLY))
     engine.turn.outbox("dial", engine, engine.network.look_for_peers)
