@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import replace
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
-from anabranch.cli.board import table
+from anabranch.cli.board import Board, table
 from anabranch.cli.views import Row
 from anabranch.model import InfoHash
 
@@ -74,3 +76,18 @@ def test_of_what_nothing_is_known_yet_no_share_is_told() -> None:
     assert "…" in line
     assert "%" not in line
     assert line.rstrip().endswith("12p metadata")
+
+
+def test_there_is_room_for_what_a_terminal_writes_when_ctrl_c_is_pressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It writes "^C" where we stopped: in a full line that would go to the next one, and shift what is drawn over."""
+    terminal = StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    for name, value in (("FORCE_COLOR", "1"), ("COLUMNS", "80"), ("LINES", "24"), ("TERM", "xterm")):
+        monkeypatch.setenv(name, value)
+    board = Board()
+    board.draw([row(1, 1023.9 * 1024**2), row(2, 1023.9 * 1024**2)])
+    board.close()
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue()).replace("\r", "\n").splitlines()
+    drawn_lines = [line for line in lines if "torrent" in line]
+    assert len(drawn_lines) >= 3
+    assert {len(line) for line in drawn_lines} == {78}

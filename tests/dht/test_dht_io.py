@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Any
 
@@ -175,6 +175,24 @@ def test_a_later_run_has_the_same_ids_and_asks_who_was_known(run: Run[Any]) -> N
             assert alone.saved() == saved
             assert not await alone.ready(0.05)
             assert alone.saved() == saved
+
+    run(work())
+
+
+def test_a_line_that_is_down_in_the_end_does_not_cost_what_was_known(run: Run[Any]) -> None:
+    """What is refused or unanswered leaves the table within minutes: the next run begins with those who were in it."""
+
+    async def work() -> None:
+        async with running("127.0.0.1") as second:
+            async with running("127.0.0.1") as first:
+                (there,) = at(first)
+                second.add_node(*there)
+                assert await second.ready(10)
+                saved = second.saved()
+            while second.nodes:  # nobody listens there now, and the system says so
+                with suppress(DhtFault):
+                    await second.ping(there)
+            assert second.saved() == saved
 
     run(work())
 

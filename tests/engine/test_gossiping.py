@@ -129,9 +129,26 @@ def test_what_waits_to_be_taken_is_bounded() -> None:
         teller.tell(*(Address(f"198.51.100.{number}", port) for port in range(1, 101)))
     node.settle()
     assert len(torrent.swarm.candidates) - before == 100
-    assert len(torrent.swarm.seeking.hearsay) == 500
+    assert sum(map(len, torrent.swarm.seeking.hearsay.values())) == 500
     run(clock, node, gossiping.REST + 1)
     assert len(torrent.swarm.candidates) - before == 200
+
+
+def test_who_tells_of_very_many_keeps_nobody_from_being_heard() -> None:
+    """It may invent a hundred with each message: one address of each that tells is taken by turns, and room is made."""
+    clock, node, torrent = world()
+    liars = [Gossip(node, torrent, CONTENT) for _ in range(6)]
+    honest = Gossip(node, torrent, CONTENT)
+    node.settle()
+    for number, liar in enumerate(liars):
+        liar.tell(*(Address(f"198.51.100.{number}", port) for port in range(1, 101)))
+    node.settle()
+    told = [Address("192.0.2.7", port) for port in range(1, 11)]
+    honest.tell(*told)
+    node.settle()
+    assert sum(map(len, torrent.swarm.seeking.hearsay.values())) == 500
+    run(clock, node, gossiping.REST + 1)
+    assert all(torrent.swarm.candidates.get(one) is not None for one in told)
 
 
 def test_two_of_one_address_are_gone_when_both_are() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from rich.console import Console
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
@@ -16,6 +17,7 @@ from .meter import bar, is_unicode
 from .views import Row, complain, summary
 
 _BAR_WIDTH = 8
+_MARGIN = 2  # columns at the right: a terminal writes "^C" where we stopped, and in the next line if it has no room
 _COLOURS = {"failed": "red", "checking": "yellow", "complete": "green", "seeding": "green"}
 
 
@@ -52,7 +54,8 @@ class Board:
 
     def draw(self, rows: list[Row]) -> None:
         """See View."""
-        self._live.update(table(rows, self._console.size.height - 3), refresh=True)
+        width, height = self._console.size
+        self._live.update(Constrain(table(rows, height - 3), max(width - _MARGIN, 1)), refresh=True)
 
     def close(self) -> None:
         """See View."""

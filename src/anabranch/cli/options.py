@@ -252,7 +252,8 @@ def reach_options(command: F) -> F:
             "--http-proxy",
             metavar="URL",
             callback=url_of("http"),
-            help="http://[USER:PASSWORD@]HOST:PORT that web seeds and trackers (UDP: none) are asked through.",
+            help="http://[USER:PASSWORD@]HOST:PORT that web seeds and HTTP trackers are asked through. Peers, UDP "
+            "trackers and the DHT are not: they see your address.",
         ),
         click.option(
             "--ca-file",

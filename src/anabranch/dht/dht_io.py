@@ -231,12 +231,12 @@ class Dht:
         return await self._answer(address, lambda node, done, now: node.sample(address, target, done, now))
 
     def saved(self) -> bytes:
-        """What a later run may be given: our ids, and who answered lately. Who was known before stays, until then."""
-        every = []
+        """What a later run may be given: our ids, and who answered lately; while nobody does, who did the last time."""
         for side in self._sides:
             node_id, contacts = side.node.saved()
-            every.append(Remembered(side.datagrams.address.host, node_id, contacts or side.remembered.contacts))
-        return encode_nodes(every)
+            kept = contacts or side.remembered.contacts  # a line that is down for minutes empties the table
+            side.remembered = Remembered(side.datagrams.address.host, node_id, kept)
+        return encode_nodes([side.remembered for side in self._sides])
 
     def stats(self) -> DhtStats:
         """What there is to be told of our nodes now."""

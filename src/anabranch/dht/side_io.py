@@ -28,7 +28,7 @@ class Side:
     Args:
         node: The node.
         datagrams: Its socket, which stays its owner's.
-        remembered: What was kept of the node from an earlier run.
+        remembered: What was kept of the node, by an earlier run or this one.
         clock: Seconds, as the node is to be told.
         moved: Called after whatever may have changed what the node knows.
 

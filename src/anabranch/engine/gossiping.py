@@ -2,15 +2,15 @@
 
 Sources: BEP 11, with the intervals and limits of the Go engine. Peers are told of where others can be dialed: where we
 dialed them, or where those that called us say that they listen. What they tell is taken once a minute for a torrent,
-whoever tells: no single peer fills our list. What comes in between waits; the Go engine drops it, and as everybody
-tells an address once, that is lost for good. Network thread, within a turn.
+whoever tells, and by turns of each that tells: no single peer fills our list. What comes in between waits; the Go
+engine drops it, and as everybody tells an address once, that is lost for good. Network thread, within a turn.
 """
 
 from __future__ import annotations
 
-from itertools import islice
-
 from anabranch.discovery import PEX, PexFeed, PexPeer, PexTalk
+from anabranch.model import Address
+from anabranch.net import neighbourhood
 
 from .engine import Engine
 from .metrics import EXCHANGED
@@ -86,20 +86,36 @@ def heard(engine: Engine, peer: Peer, payload: bytes, now: float) -> None:
     said = peer.gossip.heard(payload, now)
     if (metrics := engine.metrics) is not None:
         metrics.add(EXCHANGED, count=len(said.added))
-    for one in said.added:
-        if len(seeking.hearsay) < _MOST_HEARSAY:
-            seeking.hearsay[one.address] = None
+    if said.added:
+        waiting = seeking.hearsay
+        told = waiting.setdefault(neighbourhood(peer.address.host), {})
+        told.update((one.address, None) for one in said.added)
+        for _ in range(sum(map(len, waiting.values())) - _MOST_HEARSAY):
+            teller = max(waiting, key=lambda one: len(waiting[one]))  # whoever tells most is cut short
+            waiting[teller].popitem()
+            if not waiting[teller]:
+                del waiting[teller]
     engine.due.lively.add(torrent)
     take(engine, torrent, now)
 
 
 def take(engine: Engine, torrent: TorrentState, now: float) -> None:
-    """Take what peers told of others, if it is time: each tells an address once, so what has to wait is kept."""
+    """Take what peers told of others, if it is time: each tells an address once, so what has to wait is kept.
+
+    One address of each of them by turns, so that one who tells many invented ones keeps nobody from being heard.
+    """
     seeking = torrent.swarm.seeking
-    if not seeking.hearsay or now < seeking.gossip_rests_until:
+    waiting = seeking.hearsay
+    if not waiting or now < seeking.gossip_rests_until:
         return
-    told = list(islice(seeking.hearsay, _TAKEN))
-    for address in told:
-        del seeking.hearsay[address]
+    taken: dict[Address, None] = {}
+    while waiting and len(taken) < _TAKEN:
+        teller = next(iter(waiting))
+        told = waiting.pop(teller)
+        address = next(iter(told))
+        del told[address]
+        taken[address] = None
+        if told:
+            waiting[teller] = told  # behind all others
     seeking.gossip_rests_until = now + REST
-    found(engine, torrent, told, "pex")
+    found(engine, torrent, list(taken), "pex")

@@ -275,7 +275,7 @@ class Seeking:
     gossip: PexFeed | None = None  # what peers are told of each other; None before there is anything to tell
     enrolled: dict[Peer, Address] = field(default_factory=dict)  # whom the others are told of, and by which address
     gossip_rests_until: float = 0.0  # what peers tell of others is not taken before
-    hearsay: dict[Address, None] = field(default_factory=dict)  # what they told meanwhile
+    hearsay: dict[str, dict[Address, None]] = field(default_factory=dict)  # what they told meanwhile, by who told it
 
 
 @dataclass(slots=True)
