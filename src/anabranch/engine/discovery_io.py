@@ -121,12 +121,14 @@ class Discoverer:
             self._save_at = now + _SAVE_EVERY
             self._remember(dht.saved())
         seekers = engine.due.seekers
-        if dht is not None and seekers.dht.deadline() <= now and dht.nodes:
+        search = seekers.dht.deadline() <= now and seekers.budget.ready_at(now) <= now
+        if dht is not None and search and dht.nodes:
             with engine.turn:
                 due = seeking.take(engine, now)
             for torrent in due:
                 self._search(dht, torrent)
-        if self._local is not None and seekers.local.deadline() <= now:
+        tell = seekers.local.deadline() <= now and seekers.local_budget.ready_at(now) <= now
+        if self._local is not None and tell:
             with engine.turn:
                 names = seeking.name(engine, now)
             if names and self._port:
