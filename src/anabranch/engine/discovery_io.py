@@ -45,7 +45,6 @@ class Discoverer:
     """
 
     _engine: Engine
-    _names: FamilyNames
 
     def __init__(self, sockets: Sequence[socket], port: int, saved: bytes) -> None:
         self.datagrams: dict[bool, Datagrams] = {}
@@ -61,7 +60,7 @@ class Discoverer:
 
     def open(self, engine: Engine, names: FamilyNames) -> None:
         """Begin to hear; *names* knows names."""
-        self._engine, self._names, config = engine, names, engine.config
+        self._engine, config = engine, engine.config
         self._save_at = engine.clock() + _SAVE_EVERY
         for sock in self._sockets:
             datagrams = Datagrams(sock)
@@ -72,7 +71,7 @@ class Discoverer:
                 self._all,
                 clock=engine.clock,
                 bootstrap=BOOTSTRAP if config.dht_bootstrap is None else config.dht_bootstrap,
-                resolve=self._names.resolve,
+                resolve=names.resolve,
                 saved=self.saved,
                 read_only=config.dht_read_only,
                 banned=engine.banned.__contains__,

@@ -29,12 +29,11 @@ def enrol(engine: Engine, peer: Peer) -> None:
     if not exchange_allowed(engine, torrent):
         return
     seeking, theirs, now = torrent.swarm.seeking, peer.talk.peer_extensions, engine.clock()
-    if seeking.gossip is None:
-        seeking.gossip = PexFeed()
+    feed = _feed(torrent)
     if peer not in seeking.enrolled and (peer.outgoing or theirs.port):
         address = peer.address if peer.outgoing else peer.address._replace(port=theirs.port or 0)
         seeking.enrolled[peer] = address
-        seeking.gossip.joined(
+        feed.joined(
             PexPeer(
                 address,
                 prefers_encryption=theirs.prefers_encryption,
@@ -43,8 +42,7 @@ def enrol(engine: Engine, peer: Peer) -> None:
             )
         )
     if PEX in theirs.ids:
-        if peer.gossip is None:
-            peer.gossip = PexTalk(seeking.gossip, seeking.enrolled.get(peer, peer.address), now)
+        _talk(peer, now)
         look(engine, peer, now)
 
 
@@ -79,11 +77,7 @@ def heard(engine: Engine, peer: Peer, payload: bytes, now: float) -> None:
     seeking = torrent.swarm.seeking
     if not exchange_allowed(engine, torrent):
         return
-    if seeking.gossip is None:
-        seeking.gossip = PexFeed()
-    if peer.gossip is None:
-        peer.gossip = PexTalk(seeking.gossip, seeking.enrolled.get(peer, peer.address), now)
-    said = peer.gossip.heard(payload, now)
+    said = _talk(peer, now).heard(payload, now)
     if (metrics := engine.metrics) is not None:
         metrics.add(EXCHANGED, count=len(said.added))
     if said.added:
@@ -119,3 +113,19 @@ def take(engine: Engine, torrent: TorrentState, now: float) -> None:
             waiting[teller] = told  # behind all others
     seeking.gossip_rests_until = now + REST
     found(engine, torrent, list(taken), "pex")
+
+
+def _feed(torrent: TorrentState) -> PexFeed:
+    """What peers of the torrent are told of each other, from the first time that anybody is."""
+    seeking = torrent.swarm.seeking
+    if seeking.gossip is None:
+        seeking.gossip = PexFeed()
+    return seeking.gossip
+
+
+def _talk(peer: Peer, now: float) -> PexTalk:
+    """The exchange with a peer, from the first word of either side."""
+    if peer.gossip is None:
+        place = peer.torrent.swarm.seeking.enrolled.get(peer, peer.address)
+        peer.gossip = PexTalk(_feed(peer.torrent), place, now)
+    return peer.gossip
